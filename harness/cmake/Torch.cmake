@@ -1,0 +1,51 @@
+# LibTorch as imported targets of our own. Torch's CMake package is not used: it demands a whole CUDA
+# toolkit even where only the CPU libraries are linked.
+#   harness::torch       libtorch_cpu and libc10
+#   harness::torch_cuda  libtorch_cuda and libc10_cuda, where the folder holds them (see Cuda.cmake)
+# Where: -DHARNESS_TORCH=FOLDER or the variable HARNESS_TORCH of the environment (a folder with include/
+# and lib/, such as the official archive or site-packages/torch), else the set-up's cache.
+include(CacheFolder)
+
+set(HARNESS_TORCH "$ENV{HARNESS_TORCH}" CACHE PATH "LibTorch folder with include/ and lib/")
+set(torch_folder "${HARNESS_TORCH}")
+if(NOT torch_folder)
+  set(torch_folder "${HARNESS_CACHE_FOLDER}/torch-2.11.0/torch")
+endif()
+if(NOT EXISTS "${torch_folder}/lib/libtorch_cpu.so")
+  message(FATAL_ERROR
+    "no LibTorch: ${torch_folder}/lib/libtorch_cpu.so does not exist.\n"
+    "Run `bash harness/setup/setup.sh`, which fetches it, or set HARNESS_TORCH to a LibTorch folder.")
+endif()
+set(HARNESS_TORCH_FOLDER "${torch_folder}")
+
+# libtorch_cpu.so of the CUDA wheel needs libcudart and libcupti even on a machine without a GPU.
+set(torch_rpath "${torch_folder}/lib")
+foreach(wheel nvidia-cuda-runtime-13.0.96 nvidia-cuda-cupti-13.0.85)
+  set(folder "${HARNESS_CACHE_FOLDER}/${wheel}/nvidia/cu13/lib")
+  if(EXISTS "${folder}")
+    list(APPEND torch_rpath "${folder}")
+  endif()
+endforeach()
+
+add_library(harness_torch INTERFACE)
+add_library(harness::torch ALIAS harness_torch)
+target_include_directories(harness_torch SYSTEM INTERFACE
+  "${torch_folder}/include" "${torch_folder}/include/torch/csrc/api/include")
+target_link_libraries(harness_torch INTERFACE
+  "${torch_folder}/lib/libtorch_cpu.so" "${torch_folder}/lib/libc10.so")
+foreach(folder IN LISTS torch_rpath)
+  target_link_options(harness_torch INTERFACE "LINKER:-rpath-link,${folder}")
+endforeach()
+list(APPEND CMAKE_BUILD_RPATH ${torch_rpath})
+
+# ATen/ATen.h costs 9 s to parse in each source: one precompiled header serves every target that uses torch.
+function(harness_torch_pch target)
+  if(NOT TARGET harness_torch_pch_owner)
+    file(WRITE "${CMAKE_BINARY_DIR}/generated/torch_pch.cc" "// Owns the precompiled ATen header.\n")
+    add_library(harness_torch_pch_owner STATIC "${CMAKE_BINARY_DIR}/generated/torch_pch.cc")
+    target_link_libraries(harness_torch_pch_owner PRIVATE harness::torch)
+    target_precompile_headers(harness_torch_pch_owner PRIVATE
+      <ATen/ATen.h> <string> <vector> <memory> <functional> <map> <optional>)
+  endif()
+  target_precompile_headers(${target} REUSE_FROM harness_torch_pch_owner)
+endfunction()

@@ -1,0 +1,92 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <array>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "harness/model/checkpoint.h"
+#include "harness/model/config.h"
+
+namespace harness {
+
+/// y = x W^T + b. weight [out, in]; bias [out] or undefined.
+struct Linear {
+  at::Tensor weight;
+  at::Tensor bias;
+  at::Tensor apply(const at::Tensor& x) const;
+};
+
+/// Places in a block's forward pass where a method may transform, quantize or record.
+/// Those of methods.md section 2, and q (transformed together with k by an online Hadamard).
+enum class ActivationSite {
+  attention_in,  // input of q, k, v, after the input norm           [batch, tokens, hidden]
+  o_in,          // input of o                                       [batch, tokens, heads * head_dim]
+  mlp_in,        // input of up and gate, after the second norm      [batch, tokens, hidden]
+  down_in,       // input of down                                    [batch, tokens, intermediate]
+  q,             // Q after RoPE                                     [batch, heads, tokens, head_dim]
+  k,             // K after RoPE                                     [batch, kv_heads, tokens, head_dim]
+  v,             // V after its projection                           [batch, kv_heads, tokens, head_dim]
+};
+constexpr int kActivationSites = 7;
+const char* activation_site_name(ActivationSite site);
+
+/// What happens to an activation at a site: a step takes it and gives it back, changed or not (a recorder
+/// only looks). Steps run in the order in which they were added.
+struct SiteStep {
+  std::string name;
+  std::function<at::Tensor(const at::Tensor&)> apply;
+};
+
+struct LlamaBlock {
+  at::Tensor input_norm, post_attention_norm;  // [hidden]
+  Linear q, k, v, o, gate, up, down;
+  std::array<std::vector<SiteStep>, kActivationSites> sites;
+
+  std::vector<SiteStep>& at(ActivationSite site) { return sites[static_cast<std::size_t>(site)]; }
+  /// The block's Linears with their names in the checkpoint's spelling ("self_attn.q_proj", ...).
+  std::vector<std::pair<std::string, Linear*>> linears();
+};
+
+/// A LLaMA whose weights and sites a method may change. All of a dtype (float32, bfloat16, float16,
+/// float64), all on one device; CPU and CUDA by the same code.
+class LlamaModel {
+ public:
+  /// @throws Error when a tensor is missing or of another shape than the config says
+  static std::unique_ptr<LlamaModel> load(const Checkpoint& checkpoint, at::ScalarType dtype,
+                                          at::Device device);
+
+  const LlamaConfig& config() const { return config_; }
+  at::ScalarType dtype() const { return dtype_; }
+  at::Device device() const { return device_; }
+  std::vector<LlamaBlock>& blocks() { return blocks_; }
+  at::Tensor& embedding() { return embedding_; }  // [vocabulary, hidden]
+  at::Tensor& final_norm() { return final_norm_; }
+  Linear& lm_head() { return lm_head_; }  // shares the embedding's storage when tied
+
+  /// The final hidden states, after the last norm. Each row of `tokens` is a sequence from an empty context.
+  /// @param tokens int64 [batch, tokens]
+  /// @return [batch, tokens, hidden]
+  /// @throws Error on a token id outside the embedding
+  at::Tensor hidden(const at::Tensor& tokens) const;
+  /// Logits [batch, tokens, vocabulary] in the model's dtype. For short inputs: all of them at once.
+  at::Tensor logits(const at::Tensor& tokens) const;
+  /// Negative log-likelihood of tokens 1.. given those before: float32 [batch, tokens - 1]. Logits are made in
+  /// chunks of tokens, never more than 64 MB of full-vocabulary floats at once on the CPU.
+  at::Tensor token_nll(const at::Tensor& tokens) const;
+
+ private:
+  LlamaConfig config_;
+  at::ScalarType dtype_;
+  at::Device device_{at::kCPU};
+  at::Tensor embedding_, final_norm_;
+  Linear lm_head_;
+  std::vector<LlamaBlock> blocks_;
+  at::Tensor rope_cos_, rope_sin_;  // float32 [positions, head_dim], grown on demand
+};
+
+}  // namespace harness
