@@ -5,8 +5,6 @@
 #include <map>
 #include <sstream>
 
-#include "harness/core/hash.h"
-
 namespace harness {
 namespace {
 
@@ -238,6 +236,10 @@ PluginUse ValueTraits<PluginUse>::read(const Value& value, Problems&) {
   return use;
 }
 
+bool Experiment::selected(const RunSpec& run) const {
+  return only.empty() || std::find(only.begin(), only.end(), run.label) != only.end();
+}
+
 std::string Experiment::canonical() const {
   Value::Array array;
   for (const RunSpec& run : runs) {
@@ -330,10 +332,7 @@ Experiment parse_experiment(const std::string& toml, const std::string& file,
                          did_you_mean(label, labels)));
     }
   problems.throw_if_any();
-  if (!options.only.empty())
-    std::erase_if(experiment.runs, [&](const RunSpec& run) {
-      return std::find(options.only.begin(), options.only.end(), run.label) == options.only.end();
-    });
+  experiment.only = options.only;
   return experiment;
 }
 

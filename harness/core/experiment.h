@@ -78,6 +78,9 @@ struct Experiment {
   std::string name;
   std::string toml;  // the file as written
   std::vector<RunSpec> runs;
+  std::vector<std::string> only;  // labels to run; empty: all
+  /// Whether `only` lets this run be run.
+  bool selected(const RunSpec& run) const;
   /// Everything the results depend on, defaults included; what is hashed.
   std::string canonical() const;
 };
