@@ -57,6 +57,7 @@ LocatedText locate_file(const std::string& name, const std::string& data_dir) {
     throw Error(fmt::format("{}; a text is {} or the path of a UTF-8 file{}{}", missing.what(),
                             fmt::join(kNamedTexts, ", "), hint.empty() ? "" : "; ", hint));
   }
+  if (fs::is_directory(path)) throw Error(path.string(), "a folder", "a UTF-8 text file");
   const std::string file_name = path.filename().string();
   if (const auto split = wikitext2_split(path)) return locate_wikitext2(*split, {path, file_name});
   return {file_name, file_name, path, [path] { return read_text_file(path); }};
