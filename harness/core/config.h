@@ -14,12 +14,13 @@
 #include "harness/core/text.h"
 #include "harness/core/value.h"
 
-// One visit() lists a config's fields; parsing, defaults, `harness describe`, the canonical text and so the
-// hash all come from it. The idea is gemma.cpp's (util/args.h).
+// One visit() lists a config's fields; parsing, defaults, `harness describe`, the canonical text
+// and so the hash all come from it. The idea is gemma.cpp's (util/args.h).
 //
 //   struct RtnConfig {
 //     bool mse_clip = false;
-//     template <class V> void visit(V& v) { v("mse_clip", mse_clip, {.doc = "search the clip ratio"}); }
+//     template <class V> void visit(V& v) { v("mse_clip", mse_clip, {.doc = "search the clip
+//     ratio"}); }
 //   };
 
 namespace harness {
@@ -44,7 +45,9 @@ concept Visitable = requires(T& t) {
   t.visit([](const char*, auto&, const Field&) {});
 };
 template <class T>
-concept HasValueTraits = requires { ValueTraits<T>::type_name(); };
+concept HasValueTraits = requires {
+  ValueTraits<T>::type_name();
+};
 template <class T>
 struct is_optional : std::false_type {};
 template <class T>
@@ -82,8 +85,9 @@ std::string type_name() {
     return "table";
 }
 
-/// Reads `table` into `config`. Every problem (unknown key with the nearest valid one, wrong type, value
-/// out of range, missing required key) is added to `problems`; fields not given keep their defaults.
+/// Reads `table` into `config`. Every problem (unknown key with the nearest valid one, wrong type,
+/// value out of range, missing required key) is added to `problems`; fields not given keep their
+/// defaults.
 /// @param ignored keys that the caller reads itself, such as a plugin's `name`
 template <class Config>
 void read_config(const Value& table, const std::string& what, Problems& problems, Config& config,
@@ -99,7 +103,8 @@ void read_config(const Value& table, const std::string& what, Problems& problems
     if (found)
       read_value(*found, name, about, problems, field);
     else if (about.required)
-      problems.add(Error(table.where(), fmt::format("{} has no key \"{}\"", what, name), about.doc));
+      problems.add(
+          Error(table.where(), fmt::format("{} has no key \"{}\"", what, name), about.doc));
   });
   for (const auto& [key, value] : table.as_table()) {
     if (ignored.count(key)) continue;
@@ -118,8 +123,8 @@ template <class T>
 void read_value(const Value& value, const std::string& name, const Field& field, Problems& problems,
                 T& out) {
   auto mismatch = [&] {
-    problems.add(Error(value.where(), fmt::format("{} is {}", name, value.describe()),
-                       type_name<T>()));
+    problems.add(
+        Error(value.where(), fmt::format("{} is {}", name, value.describe()), type_name<T>()));
   };
   auto check_range = [&](double number) {
     if (number < field.min || number > field.max || std::isnan(number)) {

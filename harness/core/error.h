@@ -7,9 +7,9 @@
 
 namespace harness {
 
-/// Something that the person who runs the harness can mend. The text says where it is, what was found,
-/// what was expected and what to do, in that order; empty parts are left out.
-/// Bugs are asserts, not Errors.
+/// Something that the person who runs the harness can mend. The text says where it is, what was
+/// found, what was expected and what to do, in that order; empty parts are left out. Bugs are
+/// asserts, not Errors.
 class Error : public std::runtime_error {
  public:
   /// @param where     file (and line), tensor, key or command that is meant

@@ -6,11 +6,12 @@
 
 namespace harness {
 
-/// How one site is quantized (methods.md section 2). The scale is per output row (weights), per token
-/// (activations) or per head (K and V), or per `group` consecutive values of it.
+/// How one site is quantized (methods.md section 2). The scale is per output row (weights), per
+/// token (activations) or per head (K and V), or per `group` consecutive values of it.
 struct QuantSpec {
-  int bits = 16;           // 16: untouched, to the bit
-  std::int64_t group = 0;  // values a scale covers along the input or feature dimension; 0: the whole row
+  int bits = 16;  // 16: untouched, to the bit
+  std::int64_t group =
+      0;  // values a scale covers along the input or feature dimension; 0: the whole row
   bool symmetric = false;
   double clip = 1.0;  // the extremes are multiplied by this before the scale is taken
 
@@ -29,9 +30,9 @@ enum class Site {
 };
 const char* site_name(Site site);
 
-/// Overrides of a format where a pattern matches: "layers 0-1" (inclusive; also "layers 3") or a glob over
-/// the Linear's full name ("model.layers.*.mlp.down_proj", "*.down_proj"). For activations the name is
-/// that of the Linears which read the site. The later one wins.
+/// Overrides of a format where a pattern matches: "layers 0-1" (inclusive; also "layers 3") or a
+/// glob over the Linear's full name ("model.layers.*.mlp.down_proj", "*.down_proj"). For
+/// activations the name is that of the Linears which read the site. The later one wins.
 struct FormatOverride {
   std::string match;
   std::vector<std::pair<Site, QuantSpec>> specs;
@@ -48,8 +49,8 @@ struct Format {
   QuantSpec v{16, 128, false, 1.0};
   std::vector<FormatOverride> overrides;
 
-  /// The spec of a site in block `layer` for the Linear (or the reader of the activation) `name`, such as
-  /// "model.layers.3.mlp.down_proj".
+  /// The spec of a site in block `layer` for the Linear (or the reader of the activation) `name`,
+  /// such as "model.layers.3.mlp.down_proj".
   QuantSpec at(Site site, int layer, const std::string& name) const;
   /// Whether any site, overrides included, is quantized.
   bool quantizes_weights() const;

@@ -8,7 +8,8 @@ namespace harness {
 
 enum class LogLevel { info, warning };
 
-/// Where libraries say something to the person who runs the harness. No library prints: app sets the sink.
+/// Where libraries say something to the person who runs the harness. No library prints: app sets
+/// the sink.
 using LogSink = std::function<void(LogLevel, std::string_view)>;
 void set_log_sink(LogSink sink);
 void log_info(std::string_view text);

@@ -10,16 +10,17 @@ namespace harness {
 /// ~/.cache/aaq-harness (harness/cmake/CacheFolder.cmake says the same to the build).
 std::filesystem::path cache_folder();
 
-/// The local Hugging Face hub cache, as the hub library finds it: HF_HUB_CACHE, else HF_HOME/hub, else
-/// XDG_CACHE_HOME/huggingface/hub, else ~/.cache/huggingface/hub.
+/// The local Hugging Face hub cache, as the hub library finds it: HF_HUB_CACHE, else HF_HOME/hub,
+/// else XDG_CACHE_HOME/huggingface/hub, else ~/.cache/huggingface/hub.
 std::filesystem::path hub_cache_folder();
 
 /// The snapshot folder of `repository` ("org/name") in the hub cache: of refs/main, else the only
 /// snapshot. `kind` is "models" or "datasets". Throws an Error that names every place looked at.
 std::filesystem::path hub_snapshot(const std::string& kind, const std::string& repository);
 
-/// Looks for a data file: as given when absolute, else in `data_dir` (the key, --data or HARNESS_DATA)
-/// and then from the current folder. Throws an Error that names every place looked at.
+/// Looks for a data file: as given when absolute, else in `data_dir` (the key, --data or
+/// HARNESS_DATA) and then from the current folder. Throws an Error that names every place looked
+/// at.
 std::filesystem::path find_data_file(const std::string& name, const std::string& data_dir);
 
 }  // namespace harness

@@ -13,8 +13,8 @@
 
 namespace harness {
 
-/// Named entries of one kind ("method", "eval", "checkpoint format"). A duplicate name is a bug in the
-/// build and throws; an unknown name throws an Error that lists the nearest ones.
+/// Named entries of one kind ("method", "eval", "checkpoint format"). A duplicate name is a bug in
+/// the build and throws; an unknown name throws an Error that lists the nearest ones.
 template <class Entry>
 class Registry {
  public:

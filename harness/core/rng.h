@@ -7,8 +7,9 @@
 namespace harness {
 
 /// Philox4x32-10 (Salmon et al. 2011), the one generator of the harness. A stream is keyed by
-/// (seed, stage, purpose, index), so that draws do not depend on what was drawn elsewhere, on threads or
-/// on the order of work. No std:: distribution is used: those differ between standard libraries.
+/// (seed, stage, purpose, index), so that draws do not depend on what was drawn elsewhere, on
+/// threads or on the order of work. No std:: distribution is used: those differ between standard
+/// libraries.
 class Philox {
  public:
   Philox(std::uint64_t seed, std::string_view stage, std::string_view purpose,

@@ -9,8 +9,8 @@
 
 namespace harness {
 
-/// A TOML value with the place it stands at, so that any later error can name file and line. Dates are
-/// not among them: no key of ours takes one. Null marks "not given" in canonical text only.
+/// A TOML value with the place it stands at, so that any later error can name file and line. Dates
+/// are not among them: no key of ours takes one. Null marks "not given" in canonical text only.
 class Value {
  public:
   using Array = std::vector<Value>;
@@ -38,7 +38,9 @@ class Value {
 
   bool as_bool() const { return std::get<bool>(data_); }
   std::int64_t as_int() const { return std::get<std::int64_t>(data_); }
-  double as_double() const { return is_int() ? static_cast<double>(as_int()) : std::get<double>(data_); }
+  double as_double() const {
+    return is_int() ? static_cast<double>(as_int()) : std::get<double>(data_);
+  }
   const std::string& as_string() const { return std::get<std::string>(data_); }
   const Array& as_array() const { return std::get<Array>(data_); }
   Array& as_array() { return std::get<Array>(data_); }
@@ -75,7 +77,8 @@ Value parse_toml_value(std::string_view text, const std::string& where);
 
 /// Writes a table as a TOML document.
 std::string to_toml(const Value& table);
-/// One text for one content: keys sorted, floats in shortest round-trip form. This is what is hashed.
+/// One text for one content: keys sorted, floats in shortest round-trip form. This is what is
+/// hashed.
 std::string canonical_text(const Value& value);
 
 }  // namespace harness

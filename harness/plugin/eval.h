@@ -10,6 +10,7 @@
 #include "harness/core/log.h"
 #include "harness/core/value.h"
 #include "harness/model/model.h"
+#include "harness/plugin/references.h"
 
 namespace harness {
 
@@ -49,13 +50,17 @@ struct DataUse {
 
 struct EvalContext {
   const Model& model;
-  const Model* aligned = nullptr;  // named references, for evals that compare models
-  const Model* base = nullptr;
+  References& references;
   DataContext data;
   std::uint64_t seed = 0;
   ItemSink& items;
-  std::vector<DataUse>& used;
   Progress& progress;
+};
+
+/// What an eval needs, so that a run can be checked before it starts and keyed by no more than what counts.
+struct EvalTraits {
+  bool uses_seed = false;
+  bool needs_base = false;
 };
 
 /// An evaluation, built from its options. Everything that can be wrong without a model is found by check().
@@ -66,6 +71,7 @@ class Eval {
   virtual std::string protocol() const = 0;
   /// Bumped when the code changes what is measured; part of the stage key.
   virtual int version() const = 0;
+  virtual EvalTraits traits() const { return {}; }
   /// Looks every file up; adds what is missing to `problems`.
   virtual void check(const DataContext& data, Problems& problems) const = 0;
   /// Digests of the data it will read, for the stage key (cheap: no model).

@@ -1,18 +1,15 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "harness/core/error.h"
 #include "harness/core/format.h"
 #include "harness/core/log.h"
-#include "harness/core/rng.h"
 #include "harness/model/llama.h"
-#include "harness/model/model.h"
+#include "harness/plugin/references.h"
 
 namespace harness {
 
@@ -24,31 +21,12 @@ class Calibration {
   virtual std::string digest() = 0;
 };
 
-/// State of a long loop, saved so that a killed run goes on to the same bits.
-class StageCheckpoint {
- public:
-  virtual ~StageCheckpoint() = default;
-  virtual void save(const std::string& name, const std::vector<std::pair<std::string, at::Tensor>>& tensors) = 0;
-  /// What was last saved under `name`, or nothing.
-  virtual std::optional<std::vector<std::pair<std::string, at::Tensor>>> load(const std::string& name) = 0;
-};
-
-/// A training curve: series by name, a value a step.
-class CurveSink {
- public:
-  virtual ~CurveSink() = default;
-  virtual void add(const std::string& series, std::int64_t step, double value) = 0;
-};
-
 struct MethodContext {
-  LlamaModel& model;               // changed in place
+  LlamaModel& model;  // changed in place
   const Format& format;
-  const LlamaModel* aligned;       // the unquantized model, where the method asked for it
-  const LlamaModel* base;          // the pre-trained counterpart, where the method asked for it
-  Calibration* calibration;        // null when the run names none
+  References& references;
+  Calibration* calibration;  // null when the run names none
   std::uint64_t seed;
-  StageCheckpoint& checkpoint;
-  CurveSink& curves;
   Progress& progress;
 };
 
@@ -56,8 +34,8 @@ struct MethodContext {
 struct MethodTraits {
   bool quantizes_weights = false;  // a run with format.w < 16 needs exactly one such method
   bool needs_calibration = false;
-  bool needs_aligned = false;
   bool needs_base = false;
+  bool uses_seed = false;
 };
 
 class Method {

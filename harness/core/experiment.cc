@@ -1,0 +1,349 @@
+#include "harness/core/experiment.h"
+
+#include <algorithm>
+#include <fstream>
+#include <map>
+#include <sstream>
+
+namespace harness {
+namespace {
+
+using Path = std::vector<std::string>;
+
+Path split_path(const std::string& key) {
+  Path path;
+  std::istringstream parts(key);
+  for (std::string part; std::getline(parts, part, '.');) path.push_back(part);
+  return path;
+}
+
+/// A run while it is put together: its own table, and that table over the experiment's keys.
+struct Draft {
+  Value own;
+  Value merged;
+  std::string label;
+  std::string suffix;  // " alpha=0.5" of swept keys
+};
+
+/// The element of a plugin list that is called `name`; a bare "rtn" becomes a table. nullptr: not
+/// listed.
+Value* find_plugin(Value& list, const std::string& name) {
+  if (!list.is_array()) return nullptr;
+  for (Value& element : list.as_array()) {
+    if (element.is_string() && element.as_string() == name) {
+      Value table(Value::Table{{"name", element}});
+      table.set_where(element.where());
+      element = std::move(table);
+    }
+    if (!element.is_table()) continue;
+    const Value* found = element.find("name");
+    if (found && found->is_string() && found->as_string() == name) return &element;
+  }
+  return nullptr;
+}
+
+void set_inside(Value& table, const Path& path, std::size_t at, const Value& value) {
+  if (at + 1 == path.size()) {
+    table.set(path[at], value);
+    return;
+  }
+  Value* inner = table.find(path[at]);
+  if (inner && inner->is_string() && path[at] == "format") {
+    // A short text such as "w4a4kv4" is written out, so that one site of it can be changed.
+    Problems problems;
+    Value written = ValueTraits<Format>::write(ValueTraits<Format>::read(*inner, problems));
+    written.set_where(inner->where());
+    problems.throw_if_any();
+    *inner = std::move(written);
+  }
+  if (inner && inner->is_int() && path[0] == "format")
+    *inner = Value(Value::Table{{"bits", *inner}});
+  if (!inner || !inner->is_table()) {
+    Value empty{Value::Table{}};
+    empty.set_where(value.where());
+    table.set(path[at], std::move(empty));
+    inner = table.find(path[at]);
+  }
+  set_inside(*inner, path, at + 1, value);
+}
+
+/// Sets a dotted key of a run; false when the key is not for this run (it sets the key itself, or
+/// it does not list the plugin).
+bool apply_key(Draft& draft, const Path& path, const Value& value, bool even_own) {
+  if (path[0] == "methods" || path[0] == "evals") {
+    if (path.size() >= 2) {
+      Value* list = draft.merged.find(path[0]);
+      Value* plugin = list ? find_plugin(*list, path[1]) : nullptr;
+      if (!plugin || path.size() == 2) return false;
+      set_inside(*plugin, path, 2, value);
+      return true;
+    }
+  }
+  if (!even_own && draft.own.find(path[0])) return false;
+  set_inside(draft.merged, path, 0, value);
+  return true;
+}
+
+std::string value_text(const Value& value) {
+  return value.is_string() ? value.as_string() : canonical_text(value);
+}
+
+struct SweptKey {
+  Path path;
+  std::string name;  // as written, for messages
+  Value::Array values;
+};
+
+/// The keys of [sweep]: dotted keys arrive from TOML as nested tables, quoted ones as they are.
+void collect_swept(const Value& table, const Path& prefix, Problems& problems,
+                   std::vector<SweptKey>& keys) {
+  for (const auto& [key, value] : table.as_table()) {
+    if (prefix.empty() && key == "paired") continue;
+    Path path = prefix;
+    for (const std::string& part : split_path(key)) path.push_back(part);
+    if (value.is_table())
+      collect_swept(value, path, problems, keys);
+    else if (!value.is_array() || value.as_array().empty())
+      problems.add(Error(value.where(), fmt::format("sweep key {} is {}", key, value.describe()),
+                         "a list of values"));
+    else
+      keys.push_back({path, fmt::format("{}", fmt::join(path, ".")), value.as_array()});
+  }
+}
+
+/// Groups of keys that move together: each paired list is one group, every other key its own.
+std::vector<std::vector<SweptKey>> sweep_groups(const Value& sweep, Problems& problems) {
+  std::vector<SweptKey> keys;
+  collect_swept(sweep, {}, problems, keys);
+  std::vector<std::vector<SweptKey>> groups;
+  if (const Value* paired = sweep.find("paired")) {
+    std::vector<std::vector<std::string>> lists;
+    read_value(*paired, "paired", {}, problems, lists);
+    for (const auto& list : lists) {
+      std::vector<SweptKey> group;
+      for (const std::string& name : list) {
+        auto found = std::find_if(keys.begin(), keys.end(),
+                                  [&](const SweptKey& key) { return key.name == name; });
+        if (found == keys.end()) {
+          problems.add(Error(paired->where(), fmt::format("paired names \"{}\"", name),
+                             "a key of [sweep] that is in no other pair"));
+          continue;
+        }
+        if (!group.empty() && group.front().values.size() != found->values.size())
+          problems.add(Error(paired->where(),
+                             fmt::format("{} has {} values, {} has {}", group.front().name,
+                                         group.front().values.size(), name, found->values.size()),
+                             "lists of equal length, since they are paired"));
+        group.push_back(*found);
+        keys.erase(found);
+      }
+      if (!group.empty()) groups.push_back(std::move(group));
+    }
+  }
+  for (SweptKey& key : keys) groups.push_back({std::move(key)});
+  return groups;
+}
+
+std::vector<Draft> expand(std::vector<Draft> drafts, const Value& sweep, Problems& problems) {
+  auto groups = sweep_groups(sweep, problems);
+  problems.throw_if_any();
+  for (const auto& group : groups) {
+    std::vector<Draft> expanded;
+    bool used = false;
+    for (const Draft& draft : drafts) {
+      Draft probe = draft;
+      bool applies = false;
+      for (const SweptKey& key : group)
+        applies = apply_key(probe, key.path, key.values[0], false) || applies;
+      used = used || applies;
+      if (!applies) {
+        expanded.push_back(draft);
+        continue;
+      }
+      for (std::size_t i = 0; i < group.front().values.size(); ++i) {
+        Draft copy = draft;
+        for (const SweptKey& key : group) {
+          if (!apply_key(copy, key.path, key.values[i], false)) continue;
+          // Runs that differ in their seed alone are one row of a table: its mean and spread.
+          if (key.name != "seed")
+            copy.suffix += fmt::format(" {}={}", key.path.back(), value_text(key.values[i]));
+        }
+        expanded.push_back(std::move(copy));
+      }
+    }
+    if (!used)
+      problems.add(
+          Error(sweep.where(), fmt::format("sweep key {} changes no run", group.front().name),
+                "a key that at least one run does not set itself, or an option of a plugin "
+                "that a run lists"));
+    drafts = std::move(expanded);
+  }
+  return drafts;
+}
+
+void apply_set(const std::string& text, std::vector<Draft>& drafts, Value& top, Value& sweep) {
+  std::size_t equals = text.find('=');
+  std::string where = "--set " + text;
+  if (equals == std::string::npos || equals == 0)
+    throw Error(where, "no value",
+                "KEY=VALUE, such as --set seed=3 or --set run.AAQ.methods.aaq.alpha=0.5");
+  std::string key = text.substr(0, equals);
+  Value value = parse_toml_value(std::string_view(text).substr(equals + 1), where);
+  if (key == "name") {
+    top.set("name", value);
+    return;
+  }
+  if (key.rfind("sweep.", 0) == 0) {
+    sweep.set(key.substr(6), value);
+    return;
+  }
+  bool applied = false;
+  if (key.rfind("run.", 0) == 0) {
+    std::vector<std::string> labels;
+    for (Draft& draft : drafts) {
+      labels.push_back(draft.label);
+      std::string prefix = "run." + draft.label + ".";
+      if (key.rfind(prefix, 0) != 0) continue;
+      applied = apply_key(draft, split_path(key.substr(prefix.size())), value, true) || applied;
+    }
+    if (!applied)
+      throw Error(where, "no run of that label takes this key",
+                  fmt::format("run.LABEL.KEY with LABEL one of {}", fmt::join(labels, ", ")));
+    return;
+  }
+  for (Draft& draft : drafts) applied = apply_key(draft, split_path(key), value, false) || applied;
+  if (!applied)
+    throw Error(where, "every run sets this key itself, or none lists that plugin",
+                "a key above the runs; use run.LABEL.KEY for one run");
+}
+
+}  // namespace
+
+PluginUse ValueTraits<PluginUse>::read(const Value& value, Problems&) {
+  PluginUse use;
+  if (value.is_string()) {
+    use.name = value.as_string();
+    use.options = Value(Value::Table{{"name", value}});
+    use.options.set_where(value.where());
+    return use;
+  }
+  const Value* name = value.is_table() ? value.find("name") : nullptr;
+  if (!name || !name->is_string())
+    throw Error(value.where(), "a plugin is given as " + value.describe() + " without a name",
+                "\"name\" or { name = \"name\", option = ... }");
+  use.name = name->as_string();
+  use.options = value;
+  return use;
+}
+
+bool Experiment::selected(const RunSpec& run) const {
+  return only.empty() || std::find(only.begin(), only.end(), run.label) != only.end();
+}
+
+std::string Experiment::canonical() const {
+  Value::Array array;
+  for (const RunSpec& run : runs) {
+    Value value = to_value(run);
+    value.erase(
+        "data_dir");  // where files are found changes no result; their digests are in the stages
+    array.push_back(std::move(value));
+  }
+  return canonical_text(Value(Value::Table{{"name", name}, {"run", std::move(array)}}));
+}
+
+Experiment parse_experiment(const std::string& toml, const std::string& file,
+                            const ExperimentOptions& options) {
+  Value top = parse_toml(toml, file);
+  Problems problems;
+  Experiment experiment;
+  experiment.toml = toml;
+
+  Value sweep{Value::Table{}};
+  sweep.set_where(file);
+  if (const Value* found = top.find("sweep")) {
+    if (found->is_table())
+      sweep = *found;
+    else
+      problems.add(Error(found->where(), "sweep is " + found->describe(), "a table [sweep]"));
+  }
+  Value::Array run_tables;
+  if (const Value* found = top.find("run")) {
+    if (found->is_array())
+      run_tables = found->as_array();
+    else
+      problems.add(Error(found->where(), "run is " + found->describe(), "[[run]] tables"));
+  }
+  if (run_tables.empty()) problems.add(Error(file, "no [[run]]", "at least one [[run]] table"));
+
+  Value common = top;
+  for (const char* key : {"name", "run", "sweep"}) common.erase(key);
+  if (!options.data_dir.empty()) {
+    Value folder(options.data_dir);
+    folder.set_where("--data");
+    common.set("data_dir", folder);
+  }
+  std::vector<Draft> drafts;
+  for (const Value& table : run_tables) {
+    if (!table.is_table()) {
+      problems.add(Error(table.where(), "a run is " + table.describe(), "a [[run]] table"));
+      continue;
+    }
+    Draft draft{table, common, "", ""};
+    draft.merged.set_where(table.where());
+    for (const auto& [key, value] : table.as_table()) draft.merged.set(key, value);
+    if (const Value* label = table.find("label"); label && label->is_string())
+      draft.label = label->as_string();
+    else
+      problems.add(Error(table.where(), "a run has no label", "label = \"NAME\""));
+    drafts.push_back(std::move(draft));
+  }
+  problems.throw_if_any();
+
+  for (const std::string& text : options.set)
+    problems.collect([&] { apply_set(text, drafts, top, sweep); });
+  problems.throw_if_any();
+  const Value* name = top.find("name");
+  if (name && name->is_string() && !name->as_string().empty())
+    experiment.name = name->as_string();
+  else
+    problems.add(Error(file, "the experiment has no name", "name = \"NAME\" at the top"));
+  drafts = expand(std::move(drafts), sweep, problems);
+
+  std::map<std::pair<std::string, std::uint64_t>, std::string> seen;
+  for (const Draft& draft : drafts) {
+    RunSpec run;
+    read_config(draft.merged, "the experiment", problems, run);
+    run.label = draft.label + draft.suffix;
+    auto [twin, is_new] = seen.emplace(std::pair(run.label, run.seed), draft.own.where());
+    if (!is_new)
+      problems.add(Error(draft.own.where(),
+                         fmt::format("label \"{}\" with seed {} stands at {} too", run.label,
+                                     run.seed, twin->second),
+                         "a label of its own for each run"));
+    experiment.runs.push_back(std::move(run));
+  }
+  for (const std::string& label : options.only)
+    if (std::none_of(experiment.runs.begin(), experiment.runs.end(),
+                     [&](const RunSpec& run) { return run.label == label; })) {
+      std::vector<std::string> labels;
+      for (const RunSpec& run : experiment.runs) labels.push_back(run.label);
+      problems.add(Error("--only " + label, "no run has this label",
+                         fmt::format("one of {}", fmt::join(labels, ", ")),
+                         did_you_mean(label, labels)));
+    }
+  problems.throw_if_any();
+  experiment.only = options.only;
+  return experiment;
+}
+
+Experiment read_experiment(const std::filesystem::path& path, const ExperimentOptions& options) {
+  std::ifstream in(path, std::ios::binary);
+  if (!in || std::filesystem::is_directory(path))
+    throw Error(path.string(), "this file cannot be read", "an experiment file (TOML)",
+                "experiments/ holds examples");
+  std::ostringstream text;
+  text << in.rdbuf();
+  return parse_experiment(text.str(), path.string(), options);
+}
+
+}  // namespace harness

@@ -1,0 +1,105 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "harness/core/config.h"
+#include "harness/core/format.h"
+#include "harness/core/format_value.h"
+
+namespace harness {
+
+/// A method or eval as an experiment names it: "rtn", or a table with its name and options.
+struct PluginUse {
+  std::string name;
+  Value options;  // the table, `name` included; the plugin's config reads it
+};
+
+template <>
+struct ValueTraits<PluginUse> {
+  static PluginUse read(const Value& value, Problems& problems);
+  static Value write(const PluginUse& use) { return use.options; }
+  static std::string type_name() { return "a name or { name = ..., options }"; }
+};
+
+/// Text on which methods calibrate.
+struct CalibrationSpec {
+  std::string text = "boolq-wiki-calibrate";
+  std::int64_t samples = 128;
+  std::int64_t length = 2048;
+  template <class Visitor>
+  void visit(Visitor&& v) {
+    v("text", text, Field{.doc = "corpus name or path of a text file"});
+    v("samples", samples, Field{.doc = "sequences", .min = 1});
+    v("length", length, Field{.doc = "tokens a sequence", .min = 2});
+  }
+};
+
+/// One row of the experiment's table: a model, how it is quantized, and what is measured.
+struct RunSpec {
+  std::string label;
+  std::string model;
+  std::optional<std::string> base;
+  std::string dtype = "bf16";
+  std::string device = "auto";
+  std::uint64_t seed = 0;
+  Format format;
+  std::optional<CalibrationSpec> calibration;
+  std::vector<PluginUse> methods;
+  std::vector<PluginUse> evals;
+  std::string data_dir;
+
+  template <class Visitor>
+  void visit(Visitor&& v) {
+    v("label", label, Field{.doc = "name of the row"});
+    v("model", model,
+      Field{.doc = "a folder, a .gguf file, or org/name in the local Hugging Face cache",
+            .required = true});
+    v("base", base,
+      Field{.doc = "the pre-trained counterpart, for methods and evals that compare"});
+    v("dtype", dtype,
+      Field{.doc = "floating type of weights and activations",
+            .choices = {"fp32", "bf16", "fp16", "fp64"}});
+    v("device", device, Field{.doc = "auto, cpu, cuda or cuda:N"});
+    v("seed", seed, Field{.doc = "of everything that draws", .min = 0});
+    v("format", format, Field{.doc = "numeric format of weights, activations, K and V"});
+    v("calibration", calibration, Field{.doc = "{ text, samples, length }"});
+    v("methods", methods, Field{.doc = "applied in order; the last quantizes the weights"});
+    v("evals", evals, Field{.doc = "what is measured"});
+    v("data_dir", data_dir, Field{.doc = "where data files are looked for first"});
+  }
+};
+
+/// A parsed experiment file, sweeps expanded. No plugin has been looked at yet.
+struct Experiment {
+  std::string name;
+  std::string toml;  // the file as written
+  std::vector<RunSpec> runs;
+  std::vector<std::string> only;  // labels to run; empty: all
+  /// Whether `only` lets this run be run.
+  bool selected(const RunSpec& run) const;
+  /// Everything the results depend on, defaults included; what is hashed.
+  std::string canonical() const;
+};
+
+struct ExperimentOptions {
+  std::vector<std::string> set;   // "key=value", as --set has it
+  std::vector<std::string> only;  // labels; empty: all runs
+  std::string data_dir;           // --data; replaces the file's key when not empty
+};
+
+/// Reads an experiment file: merges each [[run]] over the keys above it, applies --set, expands
+/// [sweep]. A swept or --set key changes every run that does not set that key itself;
+/// "methods.NAME.OPTION" and "evals.NAME.OPTION" change the runs that list the plugin;
+/// "run.LABEL.KEY" changes that run only (--set only). [sweep] makes a grid of its keys; `paired =
+/// [["a", "b"]]` in it makes lists of equal length move together.
+/// @throws Error with all problems found, each with file and line
+Experiment read_experiment(const std::filesystem::path& path,
+                           const ExperimentOptions& options = {});
+Experiment parse_experiment(const std::string& toml, const std::string& name,
+                            const ExperimentOptions& options = {});
+
+}  // namespace harness
