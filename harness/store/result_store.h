@@ -24,10 +24,8 @@ struct ExperimentRow {
 struct RunRow {
   std::string key;  // SHA-256 of everything that determines the run
   std::string experiment_key;
-  std::string label;
-  std::string row_label;  // label without the seed: runs of one row_label that differ in the seed
-                          // alone are one row of a table (mean and sd); empty: the label
-  int position = 0;  // in the experiment file, for the order of table rows
+  std::string label;  // runs that differ in their seed alone share it
+  int position = 0;   // in the experiment file, for the order of table rows
   std::string canonical;
   std::string model, scheme, format, methods;  // for people: "rtn", "aaq + gptq"
   std::int64_t seed = 0;

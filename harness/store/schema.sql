@@ -36,8 +36,7 @@ CREATE TABLE experiment_runs (
   experiment_key TEXT NOT NULL REFERENCES experiments,
   position       INTEGER NOT NULL,  -- in the file, from 0
   run_key        TEXT NOT NULL REFERENCES runs,
-  label          TEXT NOT NULL,
-  row_label      TEXT NOT NULL,     -- label without the seed: runs that differ in nothing else share it
+  label          TEXT NOT NULL,     -- runs that differ in the seed alone share it
   model          TEXT NOT NULL,     -- as the file calls it
   used_at        TEXT NOT NULL,
   PRIMARY KEY (experiment_key, position, run_key)
@@ -159,7 +158,7 @@ WHERE s.kind = 'eval' OR m.name IS NOT NULL OR (a.status IS NOT NULL AND a.statu
 
 -- What tables are made of: one row a metric, and at least one row a run, whatever became of it.
 CREATE VIEW results AS
-SELECT e.name AS experiment, e.key AS experiment_key, c.position, c.label, c.row_label, c.run_key, c.model,
+SELECT e.name AS experiment, e.key AS experiment_key, c.position, c.label, c.run_key, c.model,
   r.scheme, r.format, r.methods, r.seed, sr.stage_position, sr.stage_key, sr.kind, sr.stage,
   CASE WHEN sr.kind = 'eval' THEN sr.stage END AS eval, sr.protocol, sr.metric_position, sr.metric,
   sr.value, sr.status, sr.standard_error, sr.count, sr.attempt,
