@@ -30,11 +30,14 @@ struct CalibrationSpec {
   std::string text = "boolq-wiki-calibrate";
   std::int64_t samples = 128;
   std::int64_t length = 2048;
+  bool allow_overlap = false;
   template <class Visitor>
   void visit(Visitor&& v) {
     v("text", text, Field{.doc = "corpus name or path of a text file"});
     v("samples", samples, Field{.doc = "sequences", .min = 1});
     v("length", length, Field{.doc = "tokens a sequence", .min = 2});
+    v("allow_overlap", allow_overlap,
+      Field{.doc = "let an eval measure on the calibration text; tables show it"});
   }
 };
 
