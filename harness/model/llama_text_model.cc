@@ -1,6 +1,7 @@
 #include "harness/model/llama_text_model.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/InferenceMode.h>
 
 namespace harness {
 
@@ -9,12 +10,12 @@ LlamaTextModel::LlamaTextModel(std::unique_ptr<LlamaModel> llama,
     : llama_(std::move(llama)), tokenizer_(std::move(tokenizer)) {}
 
 at::Tensor LlamaTextModel::logits(const at::Tensor& tokens) const {
-  const at::NoGradGuard no_gradients;
+  const c10::InferenceMode no_gradients;
   return llama_->logits(tokens).cpu();
 }
 
 at::Tensor LlamaTextModel::token_nll(const at::Tensor& tokens) const {
-  const at::NoGradGuard no_gradients;
+  const c10::InferenceMode no_gradients;
   return llama_->token_nll(tokens).cpu();
 }
 
