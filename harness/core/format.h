@@ -37,7 +37,6 @@ const char* site_name(Site site);
 struct FormatOverride {
   std::string match;
   std::vector<std::pair<Site, QuantSpec>> specs;
-
   bool matches(int layer, const std::string& name) const;
   bool operator==(const FormatOverride&) const = default;
 };
@@ -55,12 +54,11 @@ struct Format {
   /// The spec of a site in block `layer` for the Linear (or the reader of the activation) `name`,
   /// such as "model.layers.3.mlp.down_proj".
   QuantSpec at(Site site, int layer, const std::string& name) const;
-  /// Whether the site is quantized somewhere, overrides included.
-  bool quantizes(Site site) const;
+  /// Whether any site, overrides included, is quantized.
   bool quantizes_weights() const;
   bool quantizes_activations() const;
-  /// Short text for tables: "none", "w4a4kv4", "w4a16g64", "w4a4kv4-released". Sites that this form
-  /// cannot say are written out behind it: "w4a8, a_down 8 symmetric clip 0.9, layers 0-1: w 8".
+  /// "w4a4kv4", "w4a16g64", "none": short text for tables; sites that the short form cannot say are
+  /// written out.
   std::string label() const;
   bool operator==(const Format&) const = default;
 };
