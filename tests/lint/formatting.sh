@@ -14,7 +14,7 @@ esac
 mapfile -t files < <(source_files . | grep -E '\.(h|cc|cu|cuh)$')
 [ ${#files[@]} -gt 0 ] || finish formatting 0 ""
 findings=$(printf '%s\0' "${files[@]}" |
-  xargs -0 -n 16 -P "$(nproc)" "$formatter" --style=file --dry-run -Werror 2>&1 |
+  { xargs -0 -n 16 -P "$(nproc)" "$formatter" --style=file --dry-run -Werror 2>&1 || true; } |
   sed -nE 's/^([^:]+):[0-9]+:[0-9]+: (error|warning): .*/\1: not formatted/p' | sort -u)
 finish formatting ${#files[@]} "${findings:+$findings
 $formatter -i FILE mends them.}"
