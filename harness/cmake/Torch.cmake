@@ -29,8 +29,11 @@ endforeach()
 
 add_library(harness_torch INTERFACE)
 add_library(harness::torch ALIAS harness_torch)
-target_include_directories(harness_torch SYSTEM INTERFACE
-  "${torch_folder}/include" "${torch_folder}/include/torch/csrc/api/include")
+# The wheel's include/ also holds an fmt of its own, newer than Debian's library that we link: its headers
+# are searched last.
+target_compile_options(harness_torch INTERFACE
+  "SHELL:-idirafter ${torch_folder}/include"
+  "SHELL:-idirafter ${torch_folder}/include/torch/csrc/api/include")
 target_link_libraries(harness_torch INTERFACE
   "${torch_folder}/lib/libtorch_cpu.so" "${torch_folder}/lib/libc10.so")
 foreach(folder IN LISTS torch_rpath)
