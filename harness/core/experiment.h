@@ -89,9 +89,9 @@ struct Experiment {
 };
 
 struct ExperimentOptions {
-  std::vector<std::string> set;   // "key=value", as --set has it
-  std::vector<std::string> only;  // labels; empty: all runs
-  std::string data_dir;           // --data; replaces the file's key when not empty
+  std::vector<std::string> set = {};   // "key=value", as --set has it
+  std::vector<std::string> only = {};  // labels; empty: all runs
+  std::string data_dir = {};           // --data; replaces the file's key when not empty
 };
 
 /// Reads an experiment file: merges each [[run]] over the keys above it, applies --set, expands

@@ -11,6 +11,7 @@
 
 #include "harness/model/checkpoint.h"
 #include "harness/model/config.h"
+#include "harness/model/rope.h"
 
 namespace harness {
 
@@ -53,9 +54,11 @@ struct LlamaBlock {
 };
 
 /// A LLaMA whose weights and sites a method may change. All of a dtype (float32, bfloat16, float16,
-/// float64), all on one device; CPU and CUDA by the same code.
+/// float64), all on one device; CPU and CUDA by the same code. The forward pass can be differentiated where
+/// gradients are enabled.
 class LlamaModel {
  public:
+  /// The weights are copies, so that a method may write to them; tied ones are one tensor.
   /// @throws Error when a tensor is missing or of another shape than the config says
   static std::unique_ptr<LlamaModel> load(const Checkpoint& checkpoint, at::ScalarType dtype,
                                           at::Device device);
@@ -68,6 +71,15 @@ class LlamaModel {
   at::Tensor& final_norm() { return final_norm_; }
   Linear& lm_head() { return lm_head_; }  // shares the embedding's storage when tied
 
+  // The forward pass in steps, for methods that go through the model block by block.
+  /// @param tokens int64 [batch, tokens] on any device
+  /// @return [batch, tokens, hidden]
+  /// @throws Error on a token id outside the embedding
+  at::Tensor embed(const at::Tensor& tokens) const;
+  Rope rope(std::int64_t tokens) const { return make_rope(config_, tokens, dtype_, device_); }
+  /// One block on x [batch, tokens, hidden], whose rows start at position 0; x stays as it is.
+  at::Tensor apply_block(const LlamaBlock& block, const at::Tensor& x, const Rope& rope) const;
+
   /// The final hidden states, after the last norm. Each row of `tokens` is a sequence from an empty context.
   /// @param tokens int64 [batch, tokens]
   /// @return [batch, tokens, hidden]
@@ -76,7 +88,7 @@ class LlamaModel {
   /// Logits [batch, tokens, vocabulary] in the model's dtype. For short inputs: all of them at once.
   at::Tensor logits(const at::Tensor& tokens) const;
   /// Negative log-likelihood of tokens 1.. given those before: float32 [batch, tokens - 1]. Logits are made in
-  /// chunks of tokens, never more than 64 MB of full-vocabulary floats at once on the CPU.
+  /// chunks of nll_chunk_tokens() tokens.
   at::Tensor token_nll(const at::Tensor& tokens) const;
 
  private:
@@ -86,7 +98,9 @@ class LlamaModel {
   at::Tensor embedding_, final_norm_;
   Linear lm_head_;
   std::vector<LlamaBlock> blocks_;
-  at::Tensor rope_cos_, rope_sin_;  // float32 [positions, head_dim], grown on demand
 };
+
+/// How many tokens' logits are held at once by token_nll: as many as fit in 64 MB, one at least.
+std::int64_t nll_chunk_tokens(std::int64_t vocabulary, at::ScalarType dtype);
 
 }  // namespace harness

@@ -4,8 +4,8 @@
 
 #include "harness/core/hash.h"
 #include "harness/core/rng.h"
+#include "harness/data/sampling.h"
 #include "harness/data/text.h"
-#include "harness/data/windows.h"
 
 namespace harness {
 
@@ -18,8 +18,8 @@ const at::Tensor& TextCalibration::tokens() {
   TextCorpus corpus = load_text(spec_.text, data_dir_);
   std::vector<std::int64_t> ids = tokenizer_.encode(corpus.text, /*special=*/true);
   Philox random(seed_, "calibration", "offsets");
-  std::vector<std::int64_t> offsets = random_windows(
-      static_cast<std::int64_t>(ids.size()), spec_.samples, spec_.length, random, corpus.name);
+  std::vector<std::int64_t> offsets =
+      sample_windows(static_cast<std::int64_t>(ids.size()), spec_.samples, spec_.length, random);
   tokens_ = at::empty({spec_.samples, spec_.length}, at::kLong);
   for (std::int64_t i = 0; i < spec_.samples; ++i)
     std::copy_n(ids.begin() + offsets[i], spec_.length,

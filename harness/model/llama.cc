@@ -1,0 +1,215 @@
+#include "harness/model/llama.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cassert>
+
+#include "harness/core/error.h"
+#include "harness/kernels/ops.h"
+
+namespace harness {
+
+namespace {
+
+constexpr std::int64_t kNllChunkBytes = 64'000'000;
+
+at::Tensor run_site(const LlamaBlock& block, ActivationSite site, at::Tensor x) {
+  for (const SiteStep& step : block.sites[static_cast<std::size_t>(site)]) x = step.apply(x);
+  return x;
+}
+
+// As transformers' LlamaRMSNorm: normalised in float32, cast, then scaled in the model's dtype.
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double epsilon) {
+  const at::Tensor wide = x.scalar_type() == at::kDouble ? x : x.to(at::kFloat);
+  const at::Tensor scale = at::rsqrt(wide.square().mean(-1, true) + epsilon);
+  return (wide * scale).to(x.scalar_type()) * weight;
+}
+
+at::Tensor repeat_heads(const at::Tensor& x, std::int64_t times) {
+  return times == 1 ? x : x.repeat_interleave(times, 1);
+}
+
+void check_tokens(const at::Tensor& tokens, std::int64_t vocabulary) {
+  assert(tokens.dim() == 2 && tokens.scalar_type() == at::kLong);
+  const at::Tensor wrong = at::logical_or(tokens < 0, tokens >= vocabulary);
+  if (!wrong.any().item<bool>()) return;
+  const std::int64_t index = wrong.flatten().to(at::kByte).argmax().item<std::int64_t>();
+  throw Error(fmt::format("token {} of sequence {}", index % tokens.size(1), index / tokens.size(1)),
+              fmt::format("token id {}", tokens.flatten()[index].item<std::int64_t>()),
+              fmt::format("0 to {}, the rows of the model's embedding", vocabulary - 1),
+              "use the tokenizer of this checkpoint");
+}
+
+// Reads tensors of a checkpoint in the model's dtype on its device.
+struct Loader {
+  const Checkpoint& checkpoint;
+  at::TensorOptions options;
+
+  at::Tensor tensor(const std::string& name, const std::vector<std::int64_t>& shape) const {
+    if (!checkpoint.contains(name))
+      throw Error("checkpoint", fmt::format("no tensor {}", name),
+                  fmt::format("one of shape [{}]", fmt::join(shape, ", ")),
+                  "check that the checkpoint is complete and that config.json belongs to it");
+    const std::vector<std::int64_t> found = checkpoint.shape(name);
+    if (found != shape)
+      throw Error(fmt::format("tensor {}", name), fmt::format("shape [{}]", fmt::join(found, ", ")),
+                  fmt::format("[{}]", fmt::join(shape, ", ")),
+                  "check that config.json belongs to this checkpoint");
+    return checkpoint.load(name).to(options, /*non_blocking=*/false, /*copy=*/true).contiguous();
+  }
+
+  Linear linear(const std::string& name, std::int64_t out, std::int64_t in, bool bias) const {
+    Linear result;
+    result.weight = tensor(name + ".weight", {out, in});
+    if (bias) result.bias = tensor(name + ".bias", {out});
+    return result;
+  }
+};
+
+LlamaBlock load_block(const Loader& loader, const LlamaConfig& config, std::int64_t layer) {
+  const std::string prefix = fmt::format("model.layers.{}.", layer);
+  const std::int64_t hidden = config.hidden_size, inner = config.intermediate_size;
+  const std::int64_t heads = config.num_attention_heads * config.head_dim;
+  const std::int64_t kv_heads = config.num_key_value_heads * config.head_dim;
+  LlamaBlock block;
+  block.input_norm = loader.tensor(prefix + "input_layernorm.weight", {hidden});
+  block.post_attention_norm = loader.tensor(prefix + "post_attention_layernorm.weight", {hidden});
+  block.q = loader.linear(prefix + "self_attn.q_proj", heads, hidden, config.attention_bias);
+  block.k = loader.linear(prefix + "self_attn.k_proj", kv_heads, hidden, config.attention_bias);
+  block.v = loader.linear(prefix + "self_attn.v_proj", kv_heads, hidden, config.attention_bias);
+  block.o = loader.linear(prefix + "self_attn.o_proj", hidden, heads, config.attention_bias);
+  block.gate = loader.linear(prefix + "mlp.gate_proj", inner, hidden, config.mlp_bias);
+  block.up = loader.linear(prefix + "mlp.up_proj", inner, hidden, config.mlp_bias);
+  block.down = loader.linear(prefix + "mlp.down_proj", hidden, inner, config.mlp_bias);
+  return block;
+}
+
+at::Tensor attention(const LlamaConfig& config, const LlamaBlock& block, const at::Tensor& x,
+                     const Rope& rope) {
+  const std::int64_t batch = x.size(0), tokens = x.size(1);
+  auto heads = [&](const at::Tensor& y, std::int64_t count) {
+    return y.view({batch, tokens, count, config.head_dim}).transpose(1, 2);
+  };
+  at::Tensor q = rotate(heads(block.q.apply(x), config.num_attention_heads), rope);
+  at::Tensor k = rotate(heads(block.k.apply(x), config.num_key_value_heads), rope);
+  at::Tensor v = heads(block.v.apply(x), config.num_key_value_heads);
+  q = run_site(block, ActivationSite::q, q);
+  k = run_site(block, ActivationSite::k, k);
+  v = run_site(block, ActivationSite::v, v);
+  const std::int64_t group = config.num_attention_heads / config.num_key_value_heads;
+  const at::Tensor mixed = at::scaled_dot_product_attention(
+      q, repeat_heads(k, group), repeat_heads(v, group), /*attn_mask=*/{}, /*dropout_p=*/0.0,
+      /*is_causal=*/true);
+  const at::Tensor flat = mixed.transpose(1, 2).reshape({batch, tokens, -1});
+  return block.o.apply(run_site(block, ActivationSite::o_in, flat));
+}
+
+at::Tensor mlp(const LlamaBlock& block, const at::Tensor& x) {
+  const at::Tensor inner = at::silu(block.gate.apply(x)) * block.up.apply(x);
+  return block.down.apply(run_site(block, ActivationSite::down_in, inner));
+}
+
+}  // namespace
+
+const char* activation_site_name(ActivationSite site) {
+  switch (site) {
+    case ActivationSite::attention_in:
+      return "attention_in";
+    case ActivationSite::o_in:
+      return "o_in";
+    case ActivationSite::mlp_in:
+      return "mlp_in";
+    case ActivationSite::down_in:
+      return "down_in";
+    case ActivationSite::q:
+      return "q";
+    case ActivationSite::k:
+      return "k";
+    case ActivationSite::v:
+      return "v";
+  }
+  assert(false);
+  return "";
+}
+
+at::Tensor Linear::apply(const at::Tensor& x) const {
+  return at::linear(x, weight, bias.defined() ? std::optional(bias) : std::nullopt);
+}
+
+std::vector<std::pair<std::string, Linear*>> LlamaBlock::linears() {
+  return {{"self_attn.q_proj", &q}, {"self_attn.k_proj", &k}, {"self_attn.v_proj", &v},
+          {"self_attn.o_proj", &o}, {"mlp.gate_proj", &gate}, {"mlp.up_proj", &up},
+          {"mlp.down_proj", &down}};
+}
+
+std::unique_ptr<LlamaModel> LlamaModel::load(const Checkpoint& checkpoint, at::ScalarType dtype,
+                                             at::Device device) {
+  const LlamaConfig& config = checkpoint.config();
+  const Loader loader{checkpoint, at::TensorOptions().dtype(dtype).device(device)};
+  auto model = std::make_unique<LlamaModel>();
+  model->config_ = config;
+  model->dtype_ = dtype;
+  model->device_ = device;
+  model->embedding_ =
+      loader.tensor("model.embed_tokens.weight", {config.vocab_size, config.hidden_size});
+  for (std::int64_t layer = 0; layer < config.num_hidden_layers; ++layer)
+    model->blocks_.push_back(load_block(loader, config, layer));
+  model->final_norm_ = loader.tensor("model.norm.weight", {config.hidden_size});
+  if (config.tie_word_embeddings)
+    model->lm_head_.weight = model->embedding_;
+  else
+    model->lm_head_ = loader.linear("lm_head", config.vocab_size, config.hidden_size, false);
+  return model;
+}
+
+at::Tensor LlamaModel::embed(const at::Tensor& tokens) const {
+  check_tokens(tokens, embedding_.size(0));
+  return at::embedding(embedding_, tokens.to(device_));
+}
+
+at::Tensor LlamaModel::apply_block(const LlamaBlock& block, const at::Tensor& x,
+                                   const Rope& rope) const {
+  const at::Tensor normed = rms_norm(x, block.input_norm, config_.rms_norm_eps);
+  const at::Tensor middle =
+      x + attention(config_, block, run_site(block, ActivationSite::attention_in, normed), rope);
+  const at::Tensor mlp_in = rms_norm(middle, block.post_attention_norm, config_.rms_norm_eps);
+  return middle + mlp(block, run_site(block, ActivationSite::mlp_in, mlp_in));
+}
+
+at::Tensor LlamaModel::hidden(const at::Tensor& tokens) const {
+  at::Tensor x = embed(tokens);
+  const Rope angles = rope(tokens.size(1));
+  for (const LlamaBlock& block : blocks_) x = apply_block(block, x, angles);
+  return rms_norm(x, final_norm_, config_.rms_norm_eps);
+}
+
+at::Tensor LlamaModel::logits(const at::Tensor& tokens) const {
+  return lm_head_.apply(hidden(tokens));
+}
+
+std::int64_t nll_chunk_tokens(std::int64_t vocabulary, at::ScalarType dtype) {
+  const std::int64_t bytes = vocabulary * static_cast<std::int64_t>(at::elementSize(dtype));
+  return std::max<std::int64_t>(1, kNllChunkBytes / bytes);
+}
+
+at::Tensor LlamaModel::token_nll(const at::Tensor& tokens) const {
+  const std::int64_t predicted = tokens.size(1) - 1;
+  const at::Tensor states = hidden(tokens);
+  const at::Tensor targets = tokens.to(device_);
+  const std::int64_t chunk = nll_chunk_tokens(lm_head_.weight.size(0), dtype_);
+  std::vector<at::Tensor> rows;
+  for (std::int64_t row = 0; row < tokens.size(0); ++row) {
+    std::vector<at::Tensor> parts;
+    for (std::int64_t begin = 0; begin < predicted; begin += chunk) {
+      const std::int64_t end = std::min(begin + chunk, predicted);
+      parts.push_back(harness::token_nll(lm_head_.apply(states[row].slice(0, begin, end)),
+                                         targets[row].slice(0, begin + 1, end + 1)));
+    }
+    rows.push_back(at::cat(parts));
+  }
+  return at::stack(rows);
+}
+
+}  // namespace harness
