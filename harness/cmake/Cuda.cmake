@@ -63,3 +63,6 @@ if(HARNESS_CUDA_LINKED)
     "${HARNESS_TORCH_FOLDER}/lib/libtorch_cuda.so" "${HARNESS_TORCH_FOLDER}/lib/libc10_cuda.so" CUDA::cudart)
   target_link_libraries(harness_torch INTERFACE harness_torch_cuda)
 endif()
+# One line, without quotes: `harness doctor` prints it.
+string(REGEX REPLACE "[\r\n\"\\\\]+" " " HARNESS_CUDA_WHY_TEXT "${HARNESS_CUDA_WHY}")
+string(SUBSTRING "${HARNESS_CUDA_WHY_TEXT}" 0 300 HARNESS_CUDA_WHY_TEXT)

@@ -50,11 +50,5 @@ function(harness_torch_pch target)
     target_precompile_headers(harness_torch_pch_owner PRIVATE
       <ATen/ATen.h> <string> <vector> <memory> <functional> <map> <optional>)
   endif()
-  # An executable would get -fPIE, for which the header was not compiled.
-  get_target_property(type ${target} TYPE)
-  if(type STREQUAL "EXECUTABLE")
-    set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
-    target_compile_options(${target} PRIVATE -fPIC)
-  endif()
   target_precompile_headers(${target} REUSE_FROM harness_torch_pch_owner)
 endfunction()

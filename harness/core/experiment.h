@@ -30,11 +30,14 @@ struct CalibrationSpec {
   std::string text = "boolq-wiki-calibrate";
   std::int64_t samples = 128;
   std::int64_t length = 2048;
+  bool allow_overlap = false;
   template <class Visitor>
   void visit(Visitor&& v) {
     v("text", text, Field{.doc = "corpus name or path of a text file"});
     v("samples", samples, Field{.doc = "sequences", .min = 1});
     v("length", length, Field{.doc = "tokens a sequence", .min = 2});
+    v("allow_overlap", allow_overlap,
+      Field{.doc = "let an eval measure on the calibration text; tables show it"});
   }
 };
 
@@ -86,9 +89,9 @@ struct Experiment {
 };
 
 struct ExperimentOptions {
-  std::vector<std::string> set;   // "key=value", as --set has it
-  std::vector<std::string> only;  // labels; empty: all runs
-  std::string data_dir;           // --data; replaces the file's key when not empty
+  std::vector<std::string> set = {};   // "key=value", as --set has it
+  std::vector<std::string> only = {};  // labels; empty: all runs
+  std::string data_dir = {};           // --data; replaces the file's key when not empty
 };
 
 /// Reads an experiment file: merges each [[run]] over the keys above it, applies --set, expands

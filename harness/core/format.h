@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace harness {
@@ -36,6 +37,7 @@ const char* site_name(Site site);
 struct FormatOverride {
   std::string match;
   std::vector<std::pair<Site, QuantSpec>> specs;
+  bool matches(int layer, const std::string& name) const;
   bool operator==(const FormatOverride&) const = default;
 };
 

@@ -61,6 +61,12 @@ fs::path hub_snapshot(const std::string& kind, const std::string& repository) {
               "refs/main or exactly one snapshot", "give the snapshot's folder instead");
 }
 
+fs::path local_path(const std::string& reference) {
+  if (reference.rfind("cache:", 0) == 0) return cache_folder() / reference.substr(6);
+  if (reference.rfind("~/", 0) == 0) return home() / reference.substr(2);
+  return reference;
+}
+
 fs::path find_data_file(const std::string& name, const std::string& data_dir) {
   std::vector<fs::path> places;
   if (fs::path(name).is_absolute()) {

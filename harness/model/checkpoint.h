@@ -14,7 +14,8 @@
 namespace harness {
 
 /// A checkpoint on disk, opened but not loaded: names and shapes are known, weights are mapped.
-/// Tensor names are the Hugging Face ones whatever the format ("model.layers.0.self_attn.q_proj.weight").
+/// Tensor names are the Hugging Face ones whatever the format
+/// ("model.layers.0.self_attn.q_proj.weight").
 class Checkpoint {
  public:
   virtual ~Checkpoint() = default;
@@ -22,16 +23,18 @@ class Checkpoint {
   virtual bool contains(const std::string& name) const = 0;
   virtual std::vector<std::string> names() const = 0;
   virtual std::vector<std::int64_t> shape(const std::string& name) const = 0;
-  /// The tensor in its stored dtype (dequantized formats: float32), on the CPU. May be a view of mapped
-  /// memory that lives as long as the tensor does.
+  /// The tensor in its stored dtype (dequantized formats: float32), on the CPU. May be a view of
+  /// mapped memory that lives as long as the tensor does.
   virtual at::Tensor load(const std::string& name) const = 0;
   /// SHA-256 over everything that can change the model's function (file digests, in order).
   virtual std::string digest() const = 0;
-  /// How the weights are stored: "safetensors bf16", "GGUF Q4_1 (dequantized)". For tables and provenance.
+  /// How the weights are stored: "safetensors bf16", "GGUF Q4_1 (dequantized)". For tables and
+  /// provenance.
   virtual std::string scheme() const = 0;
 };
 
-/// One checkpoint format. Formats are a registry, so that later ones (GPTQ, AWQ ...) are added beside.
+/// One checkpoint format. Formats are a registry, so that later ones (GPTQ, AWQ ...) are added
+/// beside.
 struct CheckpointFormat {
   std::string doc;
   /// Whether this format reads that file or folder.
@@ -41,8 +44,9 @@ struct CheckpointFormat {
 const Registry<CheckpointFormat>& checkpoint_formats();
 
 /// Opens a snapshot folder, a .gguf file, or org/name in the local Hugging Face cache.
-/// Everything that the header and config.json can show to be wrong is an error here, before any weight is
-/// read: truncated or overlapping tensors, shapes that contradict the config, unknown architecture or dtype.
+/// Everything that the header and config.json can show to be wrong is an error here, before any
+/// weight is read: truncated or overlapping tensors, shapes that contradict the config, unknown
+/// architecture or dtype.
 /// @throws Error that names every place looked at when nothing is found
 std::unique_ptr<Checkpoint> open_checkpoint(const std::string& reference);
 /// The folder or file that `reference` names (what open_checkpoint opens).

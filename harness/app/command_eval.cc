@@ -1,0 +1,110 @@
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <fstream>
+
+#include "harness/app/commands.h"
+#include "harness/core/hash.h"
+
+namespace harness {
+namespace {
+
+struct EvalArguments {
+  std::vector<std::string> models;
+  std::vector<std::string> evals = {"perplexity"};
+  std::vector<std::string> formats = {"none"};
+  std::vector<std::string> methods;
+  std::string dtype = "bf16", device = "auto";
+  std::int64_t limit = 0;
+};
+
+bool quantizes_weights(const std::string& format) {
+  Problems problems;
+  Format parsed = ValueTraits<Format>::read(Value(format), problems);
+  problems.throw_if_any();
+  return parsed.quantizes_weights();
+}
+
+/// The experiment file that does what the arguments say: a run for each model and format.
+Value experiment_of(const EvalArguments& arguments, const Plugins& plugins) {
+  Value::Array evals;
+  for (const std::string& name : arguments.evals) {
+    Value::Table use = {{"name", name}};
+    const auto& fields = plugins.evals.get(name, "--evals").fields;
+    bool has_limit = std::any_of(fields.begin(), fields.end(), [](const FieldDescription& field) {
+      return field.name == "limit";
+    });
+    if (arguments.limit > 0 && !has_limit)
+      throw Error("--limit", fmt::format("eval {} takes no limit", name), "an eval that does");
+    if (arguments.limit > 0) use.emplace_back("limit", arguments.limit);
+    evals.emplace_back(std::move(use));
+  }
+  Value::Array runs;
+  for (const std::string& model : arguments.models) {
+    std::filesystem::path path(model);
+    std::string short_name = (path.has_filename() ? path : path.parent_path()).filename().string();
+    for (const std::string& format : arguments.formats) {
+      bool quantized = quantizes_weights(format);
+      Value::Array methods;
+      if (quantized)
+        for (const std::string& method : arguments.methods) methods.emplace_back(method);
+      std::string label = format == "none" ? short_name : short_name + " " + format;
+      runs.emplace_back(Value::Table{
+          {"label", label}, {"model", model}, {"format", format}, {"methods", std::move(methods)}});
+    }
+  }
+  Value table(Value::Table{{"dtype", arguments.dtype},
+                           {"device", arguments.device},
+                           {"evals", std::move(evals)},
+                           {"run", std::move(runs)}});
+  Value named(Value::Table{{"name", "eval-" + sha256(canonical_text(table)).substr(0, 12)}});
+  for (const auto& [key, value] : table.as_table()) named.set(key, value);
+  return named;
+}
+
+}  // namespace
+
+void add_eval(CLI::App& app, Session& session) {
+  auto* command = app.add_subcommand(
+      "eval", "Measure models without writing an experiment file: writes it, says where, runs it");
+  auto arguments = std::make_shared<EvalArguments>();
+  auto database = std::make_shared<DatabaseOption>();
+  auto experiment_arguments = std::make_shared<ExperimentArguments>();
+  command
+      ->add_option("models", arguments->models, "folder, .gguf file or org/name in the local cache")
+      ->required();
+  command->add_option("--evals", arguments->evals, "what is measured")->capture_default_str();
+  command->add_option("--format", arguments->formats, "numeric formats, a row each")
+      ->capture_default_str();
+  command->add_option("--methods", arguments->methods,
+                      "how the weights are quantized, such as rtn");
+  command->add_option("--limit", arguments->limit, "items or windows at the most")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--dtype", arguments->dtype, "fp32, bf16, fp16 or fp64")
+      ->capture_default_str();
+  command->add_option("--device", arguments->device, "auto, cpu, cuda or cuda:N")
+      ->capture_default_str();
+  database->add_to(*command);
+  experiment_arguments->add_to(*command);
+  command->footer(
+      "Examples:\n"
+      "  harness eval ~/models/Llama-3.2-1B-Instruct\n"
+      "  harness eval model.gguf --format none w4a16g64 w4a4kv4 --methods rtn --limit 12\n"
+      "  harness eval meta-llama/Llama-3.1-8B-Instruct --set evals.perplexity.text=wikitext2-test");
+  command->callback([=, &session] {
+    std::string toml = to_toml(experiment_of(*arguments, session.plugins));
+    std::filesystem::path folder = std::filesystem::path(database->path).parent_path();
+    Experiment probe =
+        parse_experiment(toml, "the written experiment", experiment_arguments->options);
+    std::filesystem::path file = folder / (probe.name + ".toml");
+    if (!folder.empty()) std::filesystem::create_directories(folder);
+    std::ofstream out(file);
+    out << "# harness run " << file.string() << "\n" << toml;
+    if (!out.flush()) throw Error(file.string(), "this file cannot be written");
+    fmt::print(stderr, "experiment: {}\n", file.string());
+    session.exit_code = run_and_report(probe, session, database->path);
+  });
+}
+
+}  // namespace harness

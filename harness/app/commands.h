@@ -1,0 +1,51 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "harness/core/experiment.h"
+#include "harness/plugin/plugins.h"
+
+namespace CLI {
+class App;
+}
+
+namespace harness {
+
+/// What the subcommands share.
+struct Session {
+  Plugins plugins;
+  int exit_code = 0;
+};
+
+/// The option --db, the same for every command that reads or writes a database.
+struct DatabaseOption {
+  std::string path = "results/results.sqlite";
+  void add_to(CLI::App& command);
+};
+
+/// The options --data, --set and --only of commands that run experiments.
+struct ExperimentArguments {
+  ExperimentOptions options;
+  void add_to(CLI::App& command);
+};
+
+/// Plans and runs an experiment, prints its table. @return the exit code
+int run_and_report(const Experiment& experiment, const Session& session,
+                   const std::string& database);
+
+// Each adds its subcommand, whose callback does the work and sets session.exit_code.
+void add_describe(CLI::App& app, Session& session);
+void add_doctor(CLI::App& app, Session& session);
+void add_eval(CLI::App& app, Session& session);
+void add_list(CLI::App& app, Session& session);
+void add_logits(CLI::App& app, Session& session);
+void add_report(CLI::App& app, Session& session);
+void add_run(CLI::App& app, Session& session);
+void add_show(CLI::App& app, Session& session);
+void add_sql(CLI::App& app, Session& session);
+void add_tokenize(CLI::App& app, Session& session);
+
+}  // namespace harness

@@ -1,0 +1,72 @@
+#include "harness/app/program.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+
+#include "harness/app/commands.h"
+#include "harness/app/terminal.h"
+#include "harness/core/version.h"
+
+namespace harness {
+namespace {
+
+void on_signal(int signal) {
+  request_interrupt();
+  // The second one does not wait.
+  std::signal(signal, SIG_DFL);
+}
+
+}  // namespace
+
+void DatabaseOption::add_to(CLI::App& command) {
+  command.add_option("--db", path, "database of results")->capture_default_str();
+}
+
+void ExperimentArguments::add_to(CLI::App& command) {
+  command.add_option("--data", options.data_dir, "folder where data files are looked for first")
+      ->envname("HARNESS_DATA");
+  command
+      .add_option("--set", options.set,
+                  "KEY=VALUE: change a key, such as seed=3, evals.perplexity.limit=4 or "
+                  "run.LABEL.format=w8a8 (repeatable)")
+      ->allow_extra_args(false);
+  command.add_option("--only", options.only, "run only the row with this label (repeatable)")
+      ->allow_extra_args(false);
+}
+
+int run_program(int argc, char** argv) {
+  set_log_sink(terminal_log);
+  std::signal(SIGINT, on_signal);
+  std::signal(SIGTERM, on_signal);
+
+  CLI::App app(
+      "Quantizes language models and measures what that did to their language, skill and safety.");
+  app.set_version_flag("--version", fmt::format("harness {} ({}{})", kVersion, kCommit,
+                                                kCommitDirty ? ", dirty" : ""));
+  app.require_subcommand(1);
+  app.footer(
+      "Examples:\n"
+      "  harness run experiments/quickstart.toml\n"
+      "  harness eval ~/models/Llama-3.2-1B-Instruct --format none w4a16 --methods rtn\n"
+      "  harness COMMAND --help shows more of them.");
+  Session session;
+  try {
+    register_all_plugins(session.plugins);
+    for (auto* add : {add_run, add_eval, add_list, add_describe, add_show, add_sql, add_report,
+                      add_doctor, add_tokenize, add_logits})
+      add(app, session);
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  } catch (const Interrupted&) {
+    return 130;
+  } catch (const std::exception& error) {
+    terminal_error(error.what());
+    return 2;
+  }
+  return session.exit_code;
+}
+
+}  // namespace harness

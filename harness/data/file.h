@@ -1,0 +1,17 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace harness {
+
+/// A UTF-8 file, byte for byte (a byte order mark and "\r" stay).
+/// @throws Error: a folder, unreadable, empty, or not UTF-8 (names the first wrong byte's offset)
+std::string read_text_file(const std::filesystem::path& path);
+
+/// The offset of the first byte that is no part of well-formed UTF-8 (Unicode 15, table 3-7).
+std::optional<std::size_t> find_invalid_utf8(std::string_view text);
+
+}  // namespace harness

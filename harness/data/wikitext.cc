@@ -1,0 +1,130 @@
+#include "harness/data/wikitext.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <map>
+
+#include "harness/core/error.h"
+#include "harness/core/paths.h"
+#include "harness/core/text.h"
+#include "harness/data/arrow_table.h"
+#include "harness/data/file.h"
+
+namespace harness {
+namespace fs = std::filesystem;
+
+namespace {
+
+// Rows of Salesforce/wikitext, configuration wikitext-2-raw-v1.
+const std::map<std::string, std::size_t> kRows{{"test", 4358}, {"train", 36718}};
+
+std::vector<std::string> raw_names(const std::string& split) {
+  return {fmt::format("wikitext2.{}.raw", split), fmt::format("wiki.{}.raw", split)};
+}
+
+fs::path datasets_cache_folder() {
+  auto variable = [](const char* name) {
+    const char* value = std::getenv(name);
+    return value ? std::string(value) : std::string();
+  };
+  if (const std::string folder = variable("HF_DATASETS_CACHE"); !folder.empty()) return folder;
+  if (const std::string home = variable("HF_HOME"); !home.empty())
+    return fs::path(home) / "datasets";
+  const std::string xdg = variable("XDG_CACHE_HOME");
+  const fs::path cache = xdg.empty() ? fs::path(variable("HOME")) / ".cache" : fs::path(xdg);
+  return cache / "huggingface" / "datasets";
+}
+
+/// The first file, in order of names, that a path pattern (globs in any component) fits under
+/// `root`.
+std::optional<fs::path> first_match(const fs::path& root, const fs::path& pattern) {
+  std::vector<fs::path> folders{root};
+  for (const fs::path& component : pattern) {
+    std::vector<fs::path> next;
+    for (const fs::path& folder : folders) {
+      std::error_code ignored;
+      for (const auto& entry : fs::directory_iterator(folder, ignored))
+        if (glob_match(component.string(), entry.path().filename().string()))
+          next.push_back(entry.path());
+    }
+    folders = std::move(next);
+  }
+  const auto first = std::min_element(folders.begin(), folders.end());
+  return first == folders.end() ? std::nullopt : std::optional(*first);
+}
+
+bool is_blank(std::string_view line) {
+  return line.find_first_not_of(" \t\n\v\f\r") == std::string_view::npos;
+}
+
+}  // namespace
+
+std::vector<std::string> wikitext_rows(std::string_view raw) {
+  std::vector<std::string> rows;
+  while (!raw.empty()) {
+    const std::size_t end = raw.find_first_of("\r\n");
+    std::string row(raw.substr(0, end));
+    if (end == std::string_view::npos) {
+      raw = {};
+    } else {
+      row += '\n';
+      raw.remove_prefix(end + (raw.substr(end).starts_with("\r\n") ? 2 : 1));
+    }
+    rows.push_back(is_blank(row) ? std::string() : std::move(row));
+  }
+  return rows;
+}
+
+std::optional<std::string> wikitext2_split(const fs::path& file) {
+  for (const auto& [split, rows] : kRows)
+    for (const std::string& name : raw_names(split))
+      if (file.filename() == name) return split;
+  return std::nullopt;
+}
+
+WikitextFile find_wikitext2(const std::string& split, const std::string& data_dir) {
+  struct Place {
+    fs::path root, pattern;
+  };
+  std::vector<Place> places;
+  const std::string parquet = fmt::format("wikitext-2-raw-v1/{}-*.parquet", split);
+  if (!data_dir.empty()) {
+    for (const std::string& name : raw_names(split))
+      for (const char* folder : {"", "text", "wikitext-2-raw"})
+        places.push_back({data_dir, fs::path(folder) / name});
+    places.push_back({data_dir, parquet});
+  }
+  for (const char* repository : {"datasets--Salesforce--wikitext", "datasets--wikitext"})
+    places.push_back({hub_cache_folder(), fs::path(repository) / "snapshots" / "*" / parquet});
+  for (const char* name : {"Salesforce___wikitext", "wikitext"})
+    places.push_back({datasets_cache_folder(), fs::path(name) / "wikitext-2-raw-v1" / "*" / "*" /
+                                                   fmt::format("wikitext-{}.arrow", split)});
+  std::vector<std::string> looked;
+  for (const auto& [root, pattern] : places) {
+    if (const auto found = first_match(root, pattern))
+      return {*found, found->lexically_relative(root).generic_string()};
+    looked.push_back((root / pattern).string());
+  }
+  throw Error(fmt::format("wikitext2-{}", split), "no file of it was found",
+              fmt::format("one of\n    {}", fmt::join(looked, "\n    ")),
+              fmt::format("put wiki.{}.raw of the official WikiText-2 archive into a folder and "
+                          "name that folder as data_dir (--data, HARNESS_DATA)",
+                          split));
+}
+
+std::vector<std::string> read_wikitext2(const fs::path& file, const std::string& split) {
+  const std::string extension = file.extension().string();
+  std::vector<std::string> rows = extension == ".parquet" || extension == ".arrow"
+                                      ? read_string_column(file, "text")
+                                      : wikitext_rows(read_text_file(file));
+  const std::size_t expected = kRows.at(split);
+  if (rows.size() != expected)
+    throw Error(file.string(), fmt::format("{} rows", rows.size()),
+                fmt::format("the {} rows of WikiText-2's {} split", expected, split),
+                "use the official file, or rename this one to read it as it is");
+  return rows;
+}
+
+}  // namespace harness

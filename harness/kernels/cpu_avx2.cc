@@ -1,0 +1,13 @@
+#include "harness/kernels/cpu_kernels.h"
+#include "harness/kernels/lanes_avx2.h"
+#include "harness/kernels/quantize_lanes.h"
+#include "harness/kernels/token_nll_lanes.h"
+
+namespace harness::kernels {
+
+const CpuKernels& avx2_kernels() {
+  static constexpr CpuKernels kernels{"avx2", fake_quantize<Avx2>, quantize<Avx2>, token_nll<Avx2>};
+  return kernels;
+}
+
+}  // namespace harness::kernels

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <cstdint>
+
+#include "harness/kernels/float_types.h"
+#include "harness/kernels/quantize_scalar.h"
+
+struct CUstream_st;  // cudaStream_t is a pointer to it
+
+namespace harness::kernels {
+
+// The CUDA kernels, on raw device pointers; asynchronous on `stream`. Arguments as CpuKernels has
+// them. Each returns the launch's cudaError_t as an int (0: none).
+
+/// @param not_finite device int32, zeroed by the caller; set to 1 when a value is not finite
+int cuda_fake_quantize(DType dtype, const void* x, void* y, std::int64_t groups, std::int64_t group,
+                       const QuantizerParams& params, std::int32_t* not_finite,
+                       CUstream_st* stream);
+int cuda_quantize(DType dtype, const void* w, void* codes, void* scales, void* zeros,
+                  std::int64_t groups, std::int64_t group, const QuantizerParams& params,
+                  std::int32_t* not_finite, CUstream_st* stream);
+int cuda_token_nll(DType dtype, const void* logits, const std::int64_t* targets, float* nll,
+                   std::int64_t rows, std::int64_t vocabulary, CUstream_st* stream);
+
+}  // namespace harness::kernels

@@ -1,0 +1,24 @@
+#include "harness/core/error.h"
+#include "harness/kernels/ops_device.h"
+
+namespace harness::kernels {
+namespace {
+
+[[noreturn]] void no_cuda() {
+  throw Error("quantization kernels", "a tensor on a CUDA device",
+              "a CPU tensor: this build has no CUDA kernels",
+              "configure with -DHARNESS_CUDA=ON and build again");
+}
+
+}  // namespace
+
+bool fake_quantize_on_cuda(const at::Tensor&, at::Tensor&, std::int64_t, const QuantizerParams&) {
+  no_cuda();
+}
+bool quantize_on_cuda(const at::Tensor&, at::Tensor&, at::Tensor&, at::Tensor&, std::int64_t,
+                      const QuantizerParams&) {
+  no_cuda();
+}
+void token_nll_on_cuda(const at::Tensor&, const at::Tensor&, at::Tensor&) { no_cuda(); }
+
+}  // namespace harness::kernels

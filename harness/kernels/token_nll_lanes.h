@@ -1,0 +1,109 @@
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#include "harness/kernels/float_types.h"
+#include "harness/kernels/quantize_scalar.h"
+
+// Fused log-sum-exp over rows of logits, in 16 lanes of float32 (L: portable, AVX2 or AVX-512; the
+// same operations in the same order, so the same bits). In an unnamed namespace for the reason
+// given in float_types.h.
+
+namespace harness::kernels {
+namespace {
+
+/// exp(d) for d <= 0, zero below -86 (4e-38, nothing beside the 1 of the largest logit); within 2
+/// ulp. Cody-Waite reduction by ln 2 and the polynomial of Cephes' expf.
+template <class L>
+HARNESS_INLINE typename L::F exp_nonpositive(typename L::F d) {
+  using F = typename L::F;
+  const F n = L::round(L::mul(d, L::set(1.44269504088896341f)));
+  F r = L::sub(d, L::mul(n, L::set(0.693359375f)));
+  r = L::sub(r, L::mul(n, L::set(-2.12194440e-4f)));
+  F p = L::set(1.9875691500e-4f);
+  p = L::add(L::mul(p, r), L::set(1.3981999507e-3f));
+  p = L::add(L::mul(p, r), L::set(8.3334519073e-3f));
+  p = L::add(L::mul(p, r), L::set(4.1665795894e-2f));
+  p = L::add(L::mul(p, r), L::set(1.6666665459e-1f));
+  p = L::add(L::mul(p, r), L::set(5.0000001201e-1f));
+  p = L::add(L::add(L::mul(p, L::mul(r, r)), r), L::set(1.0f));
+  return L::zero_below(L::scale_by_power_of_two(p, n), d, -86.0f);
+}
+
+template <class L, class T>
+float token_nll_row(const T* row, std::int64_t target, std::int64_t vocabulary) {
+  using F = typename L::F;
+  // Sums of 4 x 16 vectors in float32, those in float64: the error does not grow with the
+  // vocabulary.
+  constexpr std::int64_t kUnroll = 4, kBlock = 16 * kUnroll * kLanes;
+  const float lowest = -__builtin_inff();
+  F top = L::set(lowest);
+  std::int64_t j = 0;
+  for (; j + kLanes <= vocabulary; j += kLanes) top = L::max(top, L::load(row + j));
+  if (j < vocabulary) {
+    const int left = static_cast<int>(vocabulary - j);
+    top = L::max(top, L::load_part(row + j, left, lowest));
+  }
+  const float max = L::reduce_max(top);
+  const F shift = L::set(max);
+
+  double sum = 0;
+  for (j = 0; j < vocabulary; j += kBlock) {
+    const std::int64_t end = j + kBlock < vocabulary ? j + kBlock : vocabulary;
+    F sums[kUnroll] = {L::set(0.0f), L::set(0.0f), L::set(0.0f), L::set(0.0f)};
+    std::int64_t i = j;
+    for (; i + kUnroll * kLanes <= end; i += kUnroll * kLanes)
+      for (std::int64_t u = 0; u < kUnroll; ++u)
+        sums[u] = L::add(sums[u], exp_nonpositive<L>(L::sub(L::load(row + i + u * kLanes), shift)));
+    for (; i < end; i += kLanes) {
+      const std::int64_t left = end - i;
+      const F x =
+          left >= kLanes ? L::load(row + i) : L::load_part(row + i, static_cast<int>(left), lowest);
+      sums[0] = L::add(sums[0], exp_nonpositive<L>(L::sub(x, shift)));
+    }
+    sum += static_cast<double>(
+        L::reduce_sum(L::add(L::add(sums[0], sums[1]), L::add(sums[2], sums[3]))));
+  }
+  // The difference of the two logits first: beside a large logit log(sum) would be rounded away.
+  return static_cast<float>(
+      log(sum) + (static_cast<double>(max) - static_cast<double>(to_compute(row[target]))));
+}
+
+template <class L, class T>
+void token_nll_rows(const void* logits, const std::int64_t* targets, float* nll, std::int64_t rows,
+                    std::int64_t vocabulary) {
+  const T* row = static_cast<const T*>(logits);
+  for (std::int64_t i = 0; i < rows; ++i, row += vocabulary)
+    nll[i] = token_nll_row<L>(row, targets[i], vocabulary);
+}
+
+/// float64 logits: float64 throughout.
+HARNESS_INLINE void token_nll_rows_f64(const double* row, const std::int64_t* targets, float* nll,
+                                       std::int64_t rows, std::int64_t vocabulary) {
+  for (std::int64_t i = 0; i < rows; ++i, row += vocabulary) {
+    double max = row[0];
+    for (std::int64_t j = 1; j < vocabulary; ++j) max = larger(row[j], max);
+    double sum = 0;
+    for (std::int64_t j = 0; j < vocabulary; ++j) sum += exp(row[j] - max);
+    nll[i] = static_cast<float>(log(sum) + (max - row[targets[i]]));
+  }
+}
+
+template <class L>
+void token_nll(DType dtype, const void* logits, const std::int64_t* targets, float* nll,
+               std::int64_t rows, std::int64_t vocabulary) {
+  switch (dtype) {
+    case DType::f32:
+      return token_nll_rows<L, float>(logits, targets, nll, rows, vocabulary);
+    case DType::bf16:
+      return token_nll_rows<L, Bf16>(logits, targets, nll, rows, vocabulary);
+    case DType::f16:
+      return token_nll_rows<L, Half>(logits, targets, nll, rows, vocabulary);
+    case DType::f64:
+      return token_nll_rows_f64(static_cast<const double*>(logits), targets, nll, rows, vocabulary);
+  }
+}
+
+}  // namespace
+}  // namespace harness::kernels

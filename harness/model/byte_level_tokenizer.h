@@ -1,0 +1,52 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "harness/model/added_tokens.h"
+#include "harness/model/bpe.h"
+#include "harness/model/normalizer.h"
+#include "harness/model/pretokenizer.h"
+#include "harness/model/tokenizer.h"
+
+namespace harness {
+
+/// What a file says of its tokenizer.
+struct TokenizerParts {
+  std::unique_ptr<Normalizer> normalizer;       // may be null
+  std::unique_ptr<PreTokenizer> pre_tokenizer;  // may be null
+  std::unique_ptr<Bpe> model;
+  std::vector<AddedToken> added_tokens;
+  std::vector<std::int64_t> prefix,
+      suffix;                      // what the post-processor puts before and after the text
+  bool byte_level_decoder = true;  // else tokens are joined by spaces
+  std::optional<std::int64_t> bos, eos;
+  std::string digest;
+};
+
+/// A tokenizer put together from its parts, in the order of the library `tokenizers`: added tokens,
+/// normaliser, pre-tokenizer, BPE, post-processor.
+class ByteLevelTokenizer : public Tokenizer {
+ public:
+  explicit ByteLevelTokenizer(TokenizerParts parts);
+
+  std::vector<std::int64_t> encode(std::string_view text, bool special) const override;
+  std::string decode(const std::vector<std::int64_t>& ids) const override;
+  std::int64_t vocabulary_size() const override { return vocabulary_size_; }
+  std::optional<std::int64_t> bos() const override { return parts_.bos; }
+  std::optional<std::int64_t> eos() const override { return parts_.eos; }
+  bool adds_bos() const override;
+  std::optional<std::int64_t> token_to_id(std::string_view token) const override;
+  std::string digest() const override { return parts_.digest; }
+
+ private:
+  const std::string* token(std::int64_t id) const;
+
+  TokenizerParts parts_;
+  AddedTokens added_;
+  std::int64_t vocabulary_size_ = 0;
+};
+
+}  // namespace harness

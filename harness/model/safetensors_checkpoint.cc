@@ -1,0 +1,155 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "harness/core/error.h"
+#include "harness/core/hash.h"
+#include "harness/model/json.h"
+#include "harness/model/mapped_tensor.h"
+#include "harness/model/safetensors.h"
+
+namespace harness {
+namespace {
+
+using nlohmann::json;
+namespace fs = std::filesystem;
+
+constexpr const char* kConfig = "config.json";
+constexpr const char* kSingle = "model.safetensors";
+constexpr const char* kIndex = "model.safetensors.index.json";
+
+std::string read_text(const fs::path& path) {
+  MappedFile file(path);
+  return std::string(reinterpret_cast<const char*>(file.data()), file.size());
+}
+
+class SafetensorsCheckpoint : public Checkpoint {
+ public:
+  explicit SafetensorsCheckpoint(const fs::path& folder) : folder_(folder) {
+    fs::path config = folder / kConfig;
+    if (!fs::exists(config))
+      throw Error(folder.string(), fmt::format("the folder has no {}", kConfig),
+                  "the model's config.json beside its weights",
+                  "copy it from where the weights came from");
+    config_ = parse_config_json(read_text(config), config.string());
+    digested_.push_back(kConfig);
+    if (fs::exists(folder / kIndex))
+      open_shards();
+    else if (fs::exists(folder / kSingle))
+      open_single();
+    else
+      throw Error(folder.string(), fmt::format("the folder has neither {} nor {}", kSingle, kIndex),
+                  "weights in safetensors",
+                  "convert pytorch_model.bin, if there is one, with "
+                  "transformers' save_pretrained");
+    stored_dtype_ = dominant_dtype();
+    config_.dtype = config_dtype_name(stored_dtype_);
+  }
+
+  const LlamaConfig& config() const override { return config_; }
+  bool contains(const std::string& name) const override { return file_of_.count(name) > 0; }
+  std::vector<std::string> names() const override {
+    std::vector<std::string> result;
+    for (const auto& [name, file] : file_of_) result.push_back(name);
+    return result;
+  }
+  std::vector<std::int64_t> shape(const std::string& name) const override {
+    return file(name).entries().at(name).shape;
+  }
+  at::Tensor load(const std::string& name) const override { return file(name).load(name); }
+
+  std::string digest() const override {
+    std::string text;
+    for (const std::string& name : digested_)
+      text += fmt::format("{} {}\n", sha256_file(folder_ / name), name);
+    return sha256(text);
+  }
+  std::string scheme() const override {
+    return fmt::format("safetensors {}", short_dtype_name(stored_dtype_));
+  }
+
+ private:
+  void open_single() {
+    const SafetensorsFile& only = open_file(kSingle);
+    for (const auto& [name, entry] : only.entries()) file_of_[name] = &only;
+  }
+
+  void open_shards() {
+    std::string where = (folder_ / kIndex).string();
+    json index = parse_json(read_text(folder_ / kIndex), where);
+    if (!index.is_object() || !index.contains("weight_map") || !index["weight_map"].is_object())
+      throw Error(where, "has no weight_map", "the file of each tensor under weight_map",
+                  "copy or download the index again");
+    digested_.push_back(kIndex);
+    for (const auto& [name, value] : index["weight_map"].items()) {
+      std::string shard = value.is_string() ? value.get<std::string>() : std::string();
+      if (shard.empty() || fs::path(shard).filename() != shard)
+        throw Error(where, fmt::format("weight_map.{} is {}", name, value.dump(-1, ' ', true)),
+                    "the name of a file in the same folder");
+      if (!fs::exists(folder_ / shard))
+        throw Error(where, fmt::format("names the shard {}, which is not in the folder", shard),
+                    "every shard beside the index", "download the missing shard");
+      const SafetensorsFile& file = open_file(shard);
+      if (!file.entries().count(name))
+        throw Error(where, fmt::format("says that {} holds {}, which it does not", shard, name),
+                    "an index that belongs to its shards", "download index and shards again");
+      file_of_[name] = &file;
+    }
+  }
+
+  const SafetensorsFile& open_file(const std::string& name) {
+    auto found = files_.find(name);
+    if (found == files_.end()) {
+      found = files_.try_emplace(name, folder_ / name).first;
+      digested_.push_back(name);
+    }
+    return found->second;
+  }
+
+  const SafetensorsFile& file(const std::string& name) const {
+    auto found = file_of_.find(name);
+    if (found == file_of_.end())
+      throw Error(folder_.string(), fmt::format("has no tensor {}", name));
+    return *found->second;
+  }
+
+  /// The dtype of most weights. Every tensor of the model must be of a floating dtype.
+  at::ScalarType dominant_dtype() const {
+    std::map<at::ScalarType, std::uint64_t> bytes;
+    for (const auto& [name, shape] : expected_tensors(config_)) {
+      auto found = file_of_.find(name);
+      if (found == file_of_.end()) continue;  // open_checkpoint reports it with all others
+      const SafetensorsEntry& entry = found->second->entries().at(name);
+      if (!at::isFloatingType(entry.dtype) || c10::elementSize(entry.dtype) < 2)
+        throw Error(folder_.string(),
+                    fmt::format("tensor {} is stored as {}", name, c10::toString(entry.dtype)),
+                    "float32, float16, bfloat16 or float64",
+                    "take the checkpoint that this one was quantized from");
+      bytes[entry.dtype] += entry.bytes;
+    }
+    auto most = std::max_element(bytes.begin(), bytes.end(),
+                                 [](const auto& a, const auto& b) { return a.second < b.second; });
+    return most == bytes.end() ? at::kFloat : most->first;
+  }
+
+  fs::path folder_;
+  LlamaConfig config_;
+  std::map<std::string, SafetensorsFile> files_;
+  std::map<std::string, const SafetensorsFile*> file_of_;  // by tensor
+  std::vector<std::string> digested_;                      // file names, in the digest's order
+  at::ScalarType stored_dtype_ = at::kFloat;
+};
+
+}  // namespace
+
+bool is_safetensors_folder(const fs::path& path) {
+  return fs::is_directory(path) &&
+         (fs::exists(path / kConfig) || fs::exists(path / kSingle) || fs::exists(path / kIndex));
+}
+
+std::unique_ptr<Checkpoint> open_safetensors(const fs::path& folder) {
+  return std::make_unique<SafetensorsCheckpoint>(folder);
+}
+
+}  // namespace harness

@@ -1,0 +1,21 @@
+#include "harness/run/loaded_model.h"
+
+#include <cassert>
+
+namespace harness {
+
+std::unique_ptr<LlamaTextModel> load_model(const ModelFiles& files, c10::ScalarType dtype,
+                                           c10::Device device) {
+  return std::make_unique<LlamaTextModel>(LlamaModel::load(*files.checkpoint, dtype, device),
+                                          files.tokenizer);
+}
+
+LlamaTextModel& LazyReferences::get(Role role) {
+  auto& slot = role == Role::aligned ? aligned_ : base_;
+  const auto& files = role == Role::aligned ? run_.model : run_.base;
+  assert(files);  // the plan has checked that a run names the base its plugins need
+  if (!slot) slot = load_model(*files, run_.dtype, run_.device);
+  return *slot;
+}
+
+}  // namespace harness

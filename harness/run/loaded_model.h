@@ -1,0 +1,27 @@
+#pragma once
+
+#include <memory>
+
+#include "harness/model/llama_text_model.h"
+#include "harness/plugin/references.h"
+#include "harness/run/plan.h"
+
+namespace harness {
+
+std::unique_ptr<LlamaTextModel> load_model(const ModelFiles& files, c10::ScalarType dtype,
+                                           c10::Device device);
+
+/// The unquantized models of a run, each loaded when it is first asked for.
+class LazyReferences : public References {
+ public:
+  explicit LazyReferences(const PlannedRun& run) : run_(run) {}
+  const Model& model(Role role) override { return get(role); }
+  const LlamaModel& llama(Role role) override { return get(role).llama(); }
+
+ private:
+  LlamaTextModel& get(Role role);
+  const PlannedRun& run_;
+  std::unique_ptr<LlamaTextModel> aligned_, base_;
+};
+
+}  // namespace harness

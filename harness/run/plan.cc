@@ -1,0 +1,243 @@
+#include "harness/run/plan.h"
+
+#include <fmt/format.h>
+
+#include <map>
+
+#include "harness/core/hash.h"
+#include "harness/data/text.h"
+#include "harness/quant/sites.h"
+#include "harness/run/device.h"
+
+namespace harness {
+namespace {
+
+/// Opens each checkpoint once, however many runs name it.
+class ModelShelf {
+ public:
+  std::shared_ptr<const ModelFiles> get(const std::string& reference) {
+    auto found = shelf_.find(reference);
+    if (found == shelf_.end()) found = shelf_.emplace(reference, open(reference)).first;
+    return found->second;
+  }
+
+ private:
+  static std::shared_ptr<const ModelFiles> open(const std::string& reference) {
+    auto files = std::make_shared<ModelFiles>();
+    files->reference = reference;
+    files->checkpoint = open_checkpoint(reference);
+    files->tokenizer = open_tokenizer(reference);
+    if (files->tokenizer->vocabulary_size() > files->checkpoint->config().vocab_size)
+      log_warning(fmt::format("{}: the tokenizer has {} tokens, the embedding {} rows", reference,
+                              files->tokenizer->vocabulary_size(),
+                              files->checkpoint->config().vocab_size));
+    files->digest = files->checkpoint->digest();
+    files->tokenizer_digest = files->tokenizer->digest();
+    return files;
+  }
+  std::map<std::string, std::shared_ptr<const ModelFiles>> shelf_;
+};
+
+StageRow make_stage(const std::string& kind, const std::string& name, const std::string& parent,
+                    Value::Table content) {
+  content.emplace_back("kind", kind);
+  content.emplace_back("name", name);
+  content.emplace_back("parent", parent);
+  StageRow row;
+  row.kind = kind;
+  row.name = name;
+  row.parent_key = parent;
+  row.canonical = canonical_text(Value(std::move(content)));
+  row.key = sha256(row.canonical);
+  return row;
+}
+
+Value data_value(const std::vector<DataUse>& used) {
+  Value::Array array;
+  for (const DataUse& use : used) array.emplace_back(Value::Table{{use.name, use.digest}});
+  return Value(std::move(array));
+}
+
+void check_methods(const RunSpec& spec, const std::string& where,
+                   const std::vector<std::unique_ptr<Method>>& methods, Problems& problems) {
+  int quantizers = 0;
+  bool needs_calibration = false, needs_base = false;
+  for (const auto& method : methods) {
+    if (!method) return;  // its own problem is reported
+    quantizers += method->traits().quantizes_weights;
+    needs_calibration = needs_calibration || method->traits().needs_calibration;
+    needs_base = needs_base || method->traits().needs_base;
+  }
+  if (spec.format.quantizes_weights() && quantizers == 0)
+    problems.add(Error(where,
+                       fmt::format("format {} quantizes weights, but no method of the run does",
+                                   spec.format.label()),
+                       "a weight quantizer in methods", "add one, such as methods = [\"rtn\"]"));
+  if (quantizers > 1)
+    problems.add(Error(where, fmt::format("{} methods quantize the weights", quantizers),
+                       "one at the most"));
+  if (quantizers > 0 && !spec.format.quantizes_weights())
+    problems.add(Error(where,
+                       fmt::format("a weight quantizer, but format {} leaves weights untouched",
+                                   spec.format.label()),
+                       "format with w under 16 bits", "or drop the method"));
+  if (needs_calibration && !spec.calibration)
+    problems.add(
+        Error(where, "a method needs calibration text, but the run names none",
+              "calibration = { text = \"boolq-wiki-calibrate\", samples = 128, length = 2048 }"));
+  if (needs_base && !spec.base)
+    problems.add(Error(where, "a method needs the pre-trained base, but the run names none",
+                       "base = \"...\""));
+}
+
+PlannedRun plan_run(const RunSpec& spec, const Plugins& plugins, ModelShelf& shelf,
+                    Problems& problems) {
+  PlannedRun run;
+  run.spec = spec;
+  std::string where = fmt::format("run \"{}\"", spec.label);
+  DataContext data{spec.data_dir};
+
+  problems.collect([&] { run.device = resolve_device(spec.device, where); });
+  problems.collect([&] { run.dtype = resolve_dtype(spec.dtype); });
+  problems.collect([&] { run.model = shelf.get(spec.model); });
+  if (spec.base) problems.collect([&] { run.base = shelf.get(*spec.base); });
+  for (const PluginUse& use : spec.methods) {
+    problems.collect([&] {
+      run.methods.push_back(
+          plugins.methods.get(use.name, use.options.where()).build(use.options, problems));
+    });
+  }
+  for (const PluginUse& use : spec.evals) {
+    problems.collect([&] {
+      run.evals.push_back(
+          plugins.evals.get(use.name, use.options.where()).build(use.options, problems));
+    });
+  }
+  if (spec.evals.empty())
+    problems.add(Error(where, "no evals", "at least one", "add evals = [\"perplexity\"]"));
+
+  check_methods(spec, where, run.methods, problems);
+  if (run.model) {
+    check_format(spec.format, run.model->checkpoint->config(), problems);
+    for (const auto& method : run.methods)
+      if (method) method->check(spec.format, run.model->checkpoint->config(), problems);
+  }
+  for (const auto& eval : run.evals) {
+    if (!eval) continue;
+    eval->check(data, problems);
+    if (eval->traits().needs_base && !spec.base)
+      problems.add(Error(where, "an eval needs the pre-trained base, but the run names none",
+                         "base = \"...\""));
+  }
+  if (spec.calibration)
+    problems.collect([&] { check_text(spec.calibration->text, spec.data_dir); });
+  return run;
+}
+
+/// Keys and rows of a run that has no problem.
+void key_run(PlannedRun& run, const Plugins& plugins, const std::string& experiment_key,
+             int position, Problems& problems) {
+  const RunSpec& spec = run.spec;
+  DataContext data{spec.data_dir};
+  Value format = to_value(spec.format);
+  auto base_digest = [&](bool needed) { return Value(needed && run.base ? run.base->digest : ""); };
+
+  Value calibration;
+  std::string calibration_digest;
+  if (spec.calibration) {
+    TextCorpus corpus = load_text(spec.calibration->text, spec.data_dir);
+    calibration_digest = corpus.digest;
+    calibration = to_value(*spec.calibration);
+    calibration.set("digest", corpus.digest);
+    calibration.set("tokenizer", run.model->tokenizer_digest);
+    calibration.set("seed", static_cast<std::int64_t>(spec.seed));
+    run.data_provenance.emplace_back("data.calibration",
+                                     corpus.source + " sha256:" + corpus.digest);
+  }
+  run.load_stage = make_stage("load", "checkpoint", "",
+                              {{"digest", run.model->digest},
+                               {"dtype", spec.dtype},
+                               {"device", c10::DeviceTypeName(run.device.type(), true)}});
+  std::string parent = run.load_stage.key;
+  for (std::size_t i = 0; i < run.methods.size(); ++i) {
+    const PluginUse& use = spec.methods[i];
+    MethodTraits traits = run.methods[i]->traits();
+    Value::Table content = {
+        {"options", plugins.methods.get(use.name).canonical(use.options)},
+        {"version", run.methods[i]->version()},
+        {"format", format},
+        {"calibration", traits.needs_calibration ? calibration : Value()},
+        {"base", base_digest(traits.needs_base)},
+        {"seed", traits.uses_seed ? Value(static_cast<std::int64_t>(spec.seed)) : Value()}};
+    run.method_stages.push_back(make_stage("method", use.name, parent, std::move(content)));
+    parent = run.method_stages.back().key;
+  }
+  for (std::size_t i = 0; i < run.evals.size(); ++i) {
+    const PluginUse& use = spec.evals[i];
+    const Eval& eval = *run.evals[i];
+    std::vector<DataUse> used = eval.data(data);
+    for (const DataUse& use_of_data : used) {
+      run.data_provenance.emplace_back("data." + use_of_data.name,
+                                       use_of_data.source + " sha256:" + use_of_data.digest);
+      if (use_of_data.digest == calibration_digest && !spec.calibration->allow_overlap)
+        problems.add(Error(fmt::format("run \"{}\"", spec.label),
+                           fmt::format("calibration text \"{}\" is what eval {} measures on",
+                                       spec.calibration->text, use.name),
+                           "two texts that do not overlap",
+                           "choose another text, or set calibration.allow_overlap = true"));
+    }
+    Value::Table content = {
+        {"options", plugins.evals.get(use.name).canonical(use.options)},
+        {"version", eval.version()},
+        {"protocol", eval.protocol()},
+        {"format", format},
+        {"tokenizer", run.model->tokenizer_digest},
+        {"data", data_value(used)},
+        {"base", base_digest(eval.traits().needs_base)},
+        {"seed", eval.traits().uses_seed ? Value(static_cast<std::int64_t>(spec.seed)) : Value()}};
+    run.eval_stages.push_back(make_stage("eval", use.name, parent, std::move(content)));
+  }
+
+  Value canonical = to_value(spec);
+  canonical.erase("data_dir");
+  run.row.experiment_key = experiment_key;
+  run.row.label = spec.label;
+  run.row.position = position;
+  run.row.canonical = canonical_text(canonical);
+  run.row.model = spec.model;
+  run.row.scheme = run.model->checkpoint->scheme();
+  run.row.format = spec.format.label();
+  std::vector<std::string> names;
+  for (const PluginUse& use : spec.methods) names.push_back(use.name);
+  run.row.methods = fmt::format("{}", fmt::join(names, " + "));
+  run.row.seed = static_cast<std::int64_t>(spec.seed);
+  std::string stages;
+  for (const StageRow& stage : run.eval_stages) stages += stage.key;
+  run.row.key = sha256(experiment_key + "\n" + run.row.canonical + "\n" + stages);
+}
+
+}  // namespace
+
+Plan make_plan(const Experiment& experiment, const Plugins& plugins) {
+  Plan plan;
+  plan.experiment.name = experiment.name;
+  plan.experiment.toml = experiment.toml;
+  plan.experiment.canonical = experiment.canonical();
+  plan.experiment.key = sha256(plan.experiment.canonical);
+  Problems problems;
+  ModelShelf shelf;
+  std::vector<int> positions;
+  for (std::size_t i = 0; i < experiment.runs.size(); ++i) {
+    if (!experiment.selected(experiment.runs[i])) continue;
+    plan.runs.push_back(plan_run(experiment.runs[i], plugins, shelf, problems));
+    positions.push_back(static_cast<int>(i));
+  }
+  problems.throw_if_any();
+  for (std::size_t i = 0; i < plan.runs.size(); ++i)
+    problems.collect(
+        [&] { key_run(plan.runs[i], plugins, plan.experiment.key, positions[i], problems); });
+  problems.throw_if_any();
+  return plan;
+}
+
+}  // namespace harness

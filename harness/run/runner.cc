@@ -1,0 +1,198 @@
+#include "harness/run/runner.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+#include <torch/version.h>
+
+#include <chrono>
+
+#include "harness/core/provenance.h"
+#include "harness/quant/sites.h"
+#include "harness/run/device.h"
+#include "harness/run/loaded_model.h"
+#include "harness/run/text_calibration.h"
+
+namespace harness {
+namespace {
+
+/// What a stage leaves in the database.
+struct StageResult {
+  std::string protocol;
+  std::vector<MetricRow> metrics;
+  std::vector<ItemRow> items;
+};
+
+class CollectingSink : public ItemSink {
+ public:
+  explicit CollectingSink(std::vector<ItemRow>& rows) : rows_(rows) {}
+  void add(EvalItem item) override {
+    rows_.push_back({std::move(item.id), static_cast<std::int64_t>(rows_.size()), item.score,
+                     std::move(item.cluster),
+                     item.detail.is_table() ? canonical_text(item.detail) : std::string()});
+  }
+
+ private:
+  std::vector<ItemRow>& rows_;
+};
+
+std::string message_of(const std::exception& error) {
+  if (const auto* torch_error = dynamic_cast<const c10::Error*>(&error))
+    return torch_error->what_without_backtrace();
+  return error.what();
+}
+
+ProvenanceRow provenance_of(const PlannedRun& run) {
+  ProvenanceRow rows = machine_provenance();
+  rows.emplace_back("libtorch.version", TORCH_VERSION);
+  rows.emplace_back("threads", std::to_string(at::get_num_threads()));
+  rows.emplace_back("cpu.kernels", cpu_implementation());
+  rows.emplace_back("device", run.device.str());
+  rows.emplace_back("device.name", device_name(run.device));
+  rows.emplace_back("model", run.model->reference);
+  rows.emplace_back("model.digest", run.model->digest);
+  rows.emplace_back("model.scheme", run.model->checkpoint->scheme());
+  rows.emplace_back("tokenizer.digest", run.model->tokenizer_digest);
+  if (run.base) {
+    rows.emplace_back("base", run.base->reference);
+    rows.emplace_back("base.digest", run.base->digest);
+  }
+  for (const auto& [key, value] : run.data_provenance) rows.emplace_back(key, value);
+  return rows;
+}
+
+/// Runs the stages of one run and writes down how each went.
+class RunExecution {
+ public:
+  RunExecution(const PlannedRun& run, ResultStore& store, Progress& progress)
+      : run_(run), store_(store), progress_(progress), provenance_(provenance_of(run)) {}
+
+  /// True when every eval is stored.
+  bool execute() {
+    std::vector<std::size_t> pending;
+    for (std::size_t i = 0; i < run_.evals.size(); ++i)
+      if (!store_.stage_done(run_.eval_stages[i].key)) pending.push_back(i);
+    if (pending.empty()) {
+      log_info(fmt::format("{}: already stored", run_.spec.label));
+      return true;
+    }
+    if (!prepare_model()) return false;
+    bool all_good = true;
+    for (std::size_t i : pending)
+      all_good = attempt(run_.eval_stages[i], [&] { return run_eval(*run_.evals[i]); }) && all_good;
+    return all_good;
+  }
+
+ private:
+  bool prepare_model() {
+    bool good = attempt(run_.load_stage, [&] {
+      loaded_ = load_model(*run_.model, run_.dtype, run_.device);
+      references_ = std::make_unique<LazyReferences>(run_);
+      if (run_.spec.calibration)
+        calibration_ = std::make_unique<TextCalibration>(*run_.spec.calibration, run_.spec.data_dir,
+                                                         *run_.model->tokenizer, run_.spec.seed);
+      return StageResult{};
+    });
+    for (std::size_t i = 0; good && i < run_.methods.size(); ++i)
+      good = attempt(run_.method_stages[i], [&] {
+        MethodContext context{loaded_->llama(),   run_.spec.format, *references_,
+                              calibration_.get(), run_.spec.seed,   progress_};
+        run_.methods[i]->apply(context);
+        return StageResult{};
+      });
+    if (good) install_quantizers(loaded_->llama(), run_.spec.format);
+    return good;
+  }
+
+  StageResult run_eval(const Eval& eval) {
+    StageResult result;
+    result.protocol = eval.protocol();
+    CollectingSink sink(result.items);
+    EvalContext context{*loaded_,       *references_, {run_.spec.data_dir},
+                        run_.spec.seed, sink,         progress_};
+    std::string said;
+    for (const Metric& metric : eval.run(context)) {
+      result.metrics.push_back({metric.name, metric.value, metric.standard_error, metric.count});
+      said += fmt::format("  {} {:.6g}", metric.name, metric.value);
+      if (metric.standard_error) said += fmt::format(" ± {:.2g}", *metric.standard_error);
+    }
+    log_info(fmt::format("{}: {}{}", run_.spec.label, result.protocol, said));
+    return result;
+  }
+
+  /// Runs one stage as one attempt. A failure is stored and logged; Interrupted is stored and goes
+  /// on up.
+  template <class Body>
+  bool attempt(const StageRow& stage, Body&& body) {
+    std::int64_t number = store_.begin_attempt(run_.row.key, stage.key, provenance_);
+    reset_peak_memory();
+    auto start = std::chrono::steady_clock::now();
+    double cpu_start = cpu_seconds();
+    AttemptRow outcome;
+    outcome.stage_key = stage.key;
+    outcome.run_key = run_.row.key;
+    StageResult result;
+    bool interrupted = false;
+    try {
+      check_interrupted();
+      result = body();
+      outcome.status = AttemptStatus::succeeded;
+    } catch (const Interrupted&) {
+      outcome.status = AttemptStatus::interrupted;
+      interrupted = true;
+    } catch (const std::exception& error) {
+      outcome.status = AttemptStatus::failed;
+      outcome.message = message_of(error);
+      log_warning(fmt::format("{}: {} {} failed: {}", run_.spec.label, stage.kind, stage.name,
+                              outcome.message));
+    }
+    outcome.wall_seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    outcome.cpu_seconds = cpu_seconds() - cpu_start;
+    outcome.peak_memory_bytes = peak_memory_bytes();
+    if (outcome.status != AttemptStatus::succeeded) result = {};
+    store_.finish_attempt(number, outcome, result.protocol, result.metrics, result.items);
+    if (interrupted) throw Interrupted();
+    return outcome.status == AttemptStatus::succeeded;
+  }
+
+  const PlannedRun& run_;
+  ResultStore& store_;
+  Progress& progress_;
+  ProvenanceRow provenance_;
+  std::unique_ptr<LlamaTextModel> loaded_;
+  std::unique_ptr<LazyReferences> references_;
+  std::unique_ptr<TextCalibration> calibration_;
+};
+
+}  // namespace
+
+RunSummary run_plan(const Plan& plan, ResultStore& store, Progress& progress) {
+  RunSummary summary;
+  store.put_experiment(plan.experiment);
+  for (const PlannedRun& run : plan.runs) {
+    store.put_run(run.row);
+    int position = 0;
+    auto put = [&](const StageRow& stage) {
+      store.put_stage(stage);
+      store.link(run.row.key, stage.key, position++);
+    };
+    put(run.load_stage);
+    for (const StageRow& stage : run.method_stages) put(stage);
+    for (const StageRow& stage : run.eval_stages) put(stage);
+  }
+  for (const PlannedRun& run : plan.runs) {
+    try {
+      if (RunExecution(run, store, progress).execute())
+        ++summary.succeeded;
+      else
+        ++summary.failed;
+    } catch (const Interrupted&) {
+      summary.interrupted = true;
+      return summary;
+    }
+  }
+  return summary;
+}
+
+}  // namespace harness

@@ -1,0 +1,87 @@
+#include "harness/store/dump.h"
+
+#include <fmt/format.h>
+
+#include "harness/store/lookup.h"
+#include "harness/store/schema.h"
+#include "harness/store/sqlite.h"
+
+namespace harness {
+namespace {
+
+/// What belongs to the experiment :key. A stage brings the stages before it; an attempt that
+/// another experiment made at a shared stage brings the run it was made for.
+constexpr const char* kBelonging = R"(
+WITH RECURSIVE own_runs AS (
+  SELECT run_key AS key FROM experiment_runs WHERE experiment_key = :key),
+own_stages(key) AS (
+  SELECT stage_key FROM run_stages WHERE run_key IN own_runs
+  UNION SELECT s.parent_key FROM own_stages o JOIN stages s ON s.key = o.key
+  WHERE s.parent_key IS NOT NULL),
+own_attempts AS (SELECT id FROM attempts WHERE stage_key IN own_stages),
+all_runs AS (
+  SELECT key FROM own_runs UNION SELECT run_key FROM attempts WHERE stage_key IN own_stages)
+)";
+
+/// Tables in the order in which they can be filled: parents before children.
+struct DumpedTable {
+  const char* name;
+  const char* select;  // after kBelonging
+};
+constexpr DumpedTable kTables[] = {
+    {"experiments", "SELECT * FROM experiments WHERE key = :key"},
+    {"runs", "SELECT * FROM runs WHERE key IN all_runs ORDER BY key"},
+    {"experiment_runs",
+     "SELECT * FROM experiment_runs WHERE experiment_key = :key ORDER BY position, run_key"},
+    // A stage has as many stages before it as its depth; loads come first.
+    {"stages",
+     "SELECT s.* FROM stages s JOIN ("
+     "  WITH RECURSIVE line(key, depth) AS ("
+     "    SELECT key, 0 FROM stages WHERE parent_key IS NULL"
+     "    UNION ALL SELECT s.key, depth + 1 FROM line JOIN stages s ON s.parent_key = line.key)"
+     "  SELECT key, depth FROM line) d ON d.key = s.key "
+     "WHERE s.key IN own_stages ORDER BY d.depth, s.key"},
+    {"run_stages",
+     "SELECT * FROM run_stages WHERE run_key IN own_runs ORDER BY run_key, position, stage_key"},
+    {"attempts",
+     "SELECT id, stage_key, run_key, status, message, started_at, ended_at, wall_seconds, "
+     "cpu_seconds, peak_memory_bytes, NULL, NULL, NULL FROM attempts WHERE id IN own_attempts "
+     "ORDER BY stage_key, started_at, id"},
+    {"provenance", "SELECT * FROM provenance WHERE attempt IN own_attempts ORDER BY attempt, key"},
+    {"metrics", "SELECT * FROM metrics WHERE attempt IN own_attempts ORDER BY attempt, position"},
+    {"items",
+     "SELECT * FROM items WHERE attempt IN own_attempts ORDER BY attempt, position, id, repeat"},
+    {"curves", "SELECT * FROM curves WHERE attempt IN own_attempts ORDER BY attempt, series, step"},
+};
+
+void append_row(std::string& text, const char* table, const ResultStore::ResultSet& rows,
+                std::size_t index) {
+  text += fmt::format("INSERT INTO {} VALUES (", table);
+  for (std::size_t c = 0; c < rows.columns.size(); ++c) {
+    const std::optional<std::string>& cell = rows.rows[index][c];
+    if (c > 0) text += ", ";
+    text += !cell ? "NULL" : rows.numeric[index][c] ? *cell : sqlite::quoted_text(*cell);
+  }
+  text += ");\n";
+}
+
+}  // namespace
+
+std::string dump(const ResultStore& store, const std::string& experiment) {
+  const ExperimentName found = find_experiment(store, experiment);
+  std::string text = fmt::format(
+      "-- Results of the experiment {} ({}).\n"
+      "-- A database again: sqlite3 new.sqlite < this file\nBEGIN;\n{}",
+      found.name, found.key, kSchemaSql);
+  for (const DumpedTable& table : kTables) {
+    const auto rows = store.query(std::string(kBelonging) + table.select, {{"key", found.key}});
+    for (std::size_t i = 0; i < rows.rows.size(); ++i) append_row(text, table.name, rows, i);
+  }
+  for (const char* pragma : {"application_id", "user_version"}) {
+    const auto value = store.query(fmt::format("PRAGMA {}", pragma));
+    text += fmt::format("PRAGMA {} = {};\n", pragma, *value.rows.at(0).at(0));
+  }
+  return text + "COMMIT;\n";
+}
+
+}  // namespace harness

@@ -1,0 +1,14 @@
+#pragma once
+
+#include <string>
+
+#include "harness/store/result_store.h"
+
+namespace harness {
+
+/// Everything stored of one experiment (named as find_experiment takes it) as SQL text, which makes
+/// a database of it again: `sqlite3 new.sqlite < dump.sql`. Rows are sorted by their keys, so that
+/// the same content gives the same text; host, pid and process of attempts are left out.
+std::string dump(const ResultStore& store, const std::string& experiment);
+
+}  // namespace harness

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <string>
+
+#include "harness/store/result_store.h"
+
+namespace harness {
+
+/// An experiment as people name it: its name (the version used last is meant) or the beginning of
+/// its key, at least 4 digits.
+struct ExperimentName {
+  std::string key, name;
+};
+/// Throws Error that lists the candidates when there is none or more than one.
+ExperimentName find_experiment(const ResultStore& store, const std::string& name_or_key);
+
+/// A run as people name it: its label, or the beginning of its key, at least 4 digits. A label
+/// means the current run of the experiment version used last; where several experiments or seeds
+/// have it, "EXPERIMENT/LABEL" and the key tell them apart.
+struct RunName {
+  std::string key, label, experiment_key, experiment;
+};
+/// Throws Error that lists the candidates when there is none or more than one.
+RunName find_run(const ResultStore& store, const std::string& label_or_key);
+
+}  // namespace harness

@@ -1,0 +1,167 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <set>
+#include <string_view>
+
+#include "harness/core/error.h"
+#include "harness/core/text.h"
+#include "harness/store/result_store.h"
+#include "harness/store/state.h"
+
+// ResultStore::query: statements that other people wrote, so that nothing but reading is let
+// through.
+
+namespace harness {
+using sqlite::Connection;
+using sqlite::Statement;
+
+namespace {
+
+bool harmless_pragma(std::string_view name, const char* argument) {
+  static const std::set<std::string_view> about_tables = {
+      "table_info", "table_xinfo", "table_list", "index_list", "index_info", "foreign_key_list"};
+  static const std::set<std::string_view> about_file = {"application_id", "user_version",
+                                                        "journal_mode", "integrity_check"};
+  return about_tables.count(name) || (!argument && about_file.count(name));
+}
+
+/// While it lives, the connection prepares only what reads. sqlite3_stmt_readonly alone lets
+/// ATTACH, BEGIN and PRAGMAs through.
+class OnlyReading {
+ public:
+  explicit OnlyReading(const Connection& connection) : connection_(connection) {
+    sqlite3_set_authorizer(connection_.get(), allow, this);
+  }
+  ~OnlyReading() { sqlite3_set_authorizer(connection_.get(), nullptr, nullptr); }
+  OnlyReading(const OnlyReading&) = delete;
+  OnlyReading& operator=(const OnlyReading&) = delete;
+  bool refused() const { return refused_; }
+
+ private:
+  static int allow(void* self, int action, const char* first, const char* second, const char*,
+                   const char*) {
+    const bool reads = action == SQLITE_SELECT || action == SQLITE_READ ||
+                       action == SQLITE_RECURSIVE ||
+                       (action == SQLITE_FUNCTION && std::strcmp(second, "load_extension") != 0) ||
+                       (action == SQLITE_PRAGMA && harmless_pragma(first, second));
+    if (reads) return SQLITE_OK;
+    static_cast<OnlyReading*>(self)->refused_ = true;
+    return SQLITE_DENY;
+  }
+
+  const Connection& connection_;
+  bool refused_ = false;
+};
+
+[[noreturn]] void throw_not_reading(const std::string& where) {
+  throw Error(where, "the statement would do more than read", "one SELECT (or WITH ... SELECT)",
+              "results are written by harness run only");
+}
+
+std::vector<std::string> names(const Connection& connection, const char* sql) {
+  Statement select(connection, sql);
+  std::vector<std::string> result;
+  while (select.step()) result.push_back(select.text(0));
+  return result;
+}
+
+/// What SQLite says of a wrong statement, and which table or column may have been meant.
+[[noreturn]] void throw_wrong_statement(const Connection& connection) {
+  const std::string said = sqlite3_errmsg(connection.get());
+  std::string expected, remedy;
+  auto suggest = [&](std::string_view prefix, const std::vector<std::string>& candidates) {
+    std::string word = said.substr(prefix.size());
+    word = word.substr(word.rfind('.') == std::string::npos ? 0 : word.rfind('.') + 1);
+    remedy = did_you_mean(word, candidates);
+  };
+  const std::string_view no_table = "no such table: ", no_column = "no such column: ";
+  if (said.compare(0, no_table.size(), no_table) == 0) {
+    const auto tables = names(connection,
+                              "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') "
+                              "ORDER BY type DESC, name");
+    expected = fmt::format("one of {}", fmt::join(tables, ", "));
+    suggest(no_table, tables);
+  } else if (said.compare(0, no_column.size(), no_column) == 0) {
+    suggest(no_column,
+            names(connection,
+                  "SELECT DISTINCT c.name FROM sqlite_schema t, pragma_table_info(t.name) c "
+                  "WHERE t.type IN ('table', 'view')"));
+    if (remedy.empty()) remedy = "PRAGMA table_info(results) lists the columns of the view results";
+  }
+  throw Error(connection.path().string(), said, expected, remedy);
+}
+
+bool blank(std::string_view sql) {
+  return sql.find_first_not_of(" \t\r\n;") == std::string_view::npos;
+}
+
+/// The one statement that `sql` holds.
+Statement prepare(const Connection& connection, const std::string& sql) {
+  OnlyReading only(connection);
+  Statement statement = [&] {
+    try {
+      return Statement(connection, sql);
+    } catch (const Error&) {
+      if (only.refused()) throw_not_reading(connection.path().string());
+      const int code = sqlite3_errcode(connection.get());
+      if (code != SQLITE_ERROR) throw;
+    }
+    sqlite3_set_authorizer(connection.get(), nullptr, nullptr);
+    throw_wrong_statement(connection);
+  }();
+  if (!statement.get())
+    throw Error(connection.path().string(), "the statement is empty",
+                "one SELECT, such as \"SELECT * FROM results\"");
+  if (!sqlite3_stmt_readonly(statement.get())) throw_not_reading(connection.path().string());
+  if (!blank(statement.rest())) {
+    // A comment at the end is no second statement.
+    Statement second(connection, statement.rest());
+    if (second.get())
+      throw Error(connection.path().string(), "there is more than one statement", "one SELECT",
+                  "run them one by one");
+  }
+  return statement;
+}
+
+}  // namespace
+
+ResultStore::ResultSet ResultStore::query(
+    const std::string& sql,
+    const std::vector<std::pair<std::string, std::string>>& parameters) const {
+  const Connection& connection = state_->connection;
+  Statement statement = prepare(connection, sql);
+  for (int i = 1; i <= sqlite3_bind_parameter_count(statement.get()); ++i) {
+    const char* name = sqlite3_bind_parameter_name(statement.get(), i);
+    auto given = std::find_if(parameters.begin(), parameters.end(), [&](const auto& parameter) {
+      return name && parameter.first == name + 1;  // after the ':'
+    });
+    if (given == parameters.end())
+      throw Error(connection.path().string(),
+                  fmt::format("the statement's parameter {} has no value", name ? name : "?"));
+    statement.bind(i, given->second);
+  }
+
+  ResultSet result;
+  for (int c = 0; c < statement.columns(); ++c) result.columns.push_back(statement.column_name(c));
+  while (statement.step()) {
+    std::vector<std::optional<std::string>> row;
+    std::vector<bool> numeric;
+    for (int c = 0; c < statement.columns(); ++c) {
+      const int type = statement.type(c);
+      numeric.push_back(type == SQLITE_INTEGER || type == SQLITE_FLOAT);
+      if (type == SQLITE_NULL)
+        row.emplace_back();
+      else if (type == SQLITE_FLOAT)
+        row.emplace_back(shortest(statement.real(c)));
+      else
+        row.emplace_back(statement.text(c));
+    }
+    result.rows.push_back(std::move(row));
+    result.numeric.push_back(std::move(numeric));
+  }
+  return result;
+}
+
+}  // namespace harness

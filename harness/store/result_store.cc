@@ -1,0 +1,381 @@
+#include "harness/store/result_store.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cassert>
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <thread>
+
+#include "harness/core/error.h"
+#include "harness/core/hash.h"
+#include "harness/store/process.h"
+#include "harness/store/schema.h"
+#include "harness/store/state.h"
+
+namespace harness {
+namespace fs = std::filesystem;
+using sqlite::Connection;
+using sqlite::Statement;
+using sqlite::Transaction;
+
+namespace {
+
+constexpr std::int64_t kApplicationId = 0x41415148;  // "AAQH"
+
+/// The present moment as the database writes it: "2026-01-31T12:00:00.000001Z".
+std::string now_text() {
+  using namespace std::chrono;
+  const auto now = time_point_cast<microseconds>(system_clock::now());
+  const auto seconds = time_point_cast<std::chrono::seconds>(now);
+  return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:06d}Z", fmt::gmtime(system_clock::to_time_t(seconds)),
+                     (now - seconds).count());
+}
+
+/// A number as the columns value and status have it.
+struct StoredNumber {
+  explicit StoredNumber(double number) {
+    if (std::isfinite(number))
+      value = number;
+    else
+      status = std::isnan(number) ? "nan" : number > 0 ? "inf" : "-inf";
+  }
+  std::optional<double> value;
+  const char* status = "finite";
+};
+
+double read_number(const Statement& statement, int value_column, int status_column) {
+  if (!statement.is_null(value_column)) return statement.real(value_column);
+  const double infinity = std::numeric_limits<double>::infinity();
+  const std::string status = statement.text(status_column);
+  return status == "inf"    ? infinity
+         : status == "-inf" ? -infinity
+                            : std::numeric_limits<double>::quiet_NaN();
+}
+
+/// First 63 bits of a digest of everything that tells this attempt from any other, on any machine.
+std::int64_t new_attempt_id(const std::string& run, const std::string& stage,
+                            const ProcessId& process) {
+  static std::atomic<int> counter = 0;
+  const std::string digest =
+      sha256(fmt::format("{}\n{}\n{}\n{}\n{}\n{}\n{}", run, stage, process.host, process.pid,
+                         process.process, now_text(), counter++));
+  return static_cast<std::int64_t>(std::stoull(digest.substr(0, 16), nullptr, 16) >> 1);
+}
+
+void refuse_folder(const fs::path& path) {
+  std::error_code ignored;
+  if (fs::is_directory(path, ignored))
+    throw Error(path.string(), "is a folder", "the file of a database of results",
+                fmt::format("say --db {}", (path / "results.sqlite").string()));
+}
+
+/// Throws unless the database is empty or one of ours, of a schema that this program knows.
+/// @return whether it is empty
+bool check_schema(const Connection& connection) {
+  const std::string where = connection.path().string();
+  const std::int64_t application = connection.integer("PRAGMA application_id");
+  const std::int64_t version = connection.integer("PRAGMA user_version");
+  if (application != kApplicationId) {
+    if (application == 0 && connection.integer("SELECT count(*) FROM sqlite_schema") == 0)
+      return true;
+    throw Error(where, "is an SQLite database of another program", "a database of results",
+                "name another file with --db");
+  }
+  if (version > kSchemaVersion)
+    throw Error(where, fmt::format("has schema {}, of a newer harness", version),
+                fmt::format("schema {} or older, which this harness ({}) reads", kSchemaVersion,
+                            "schema " + std::to_string(kSchemaVersion)),
+                "update the harness, or name another file with --db");
+  return false;
+}
+
+/// Looks at an existing file before anything could change it.
+void check_file(const fs::path& path) {
+  std::error_code none;
+  if (fs::file_size(path, none) > 0 && !none)
+    check_schema(Connection(path, Connection::Mode::read_only));
+}
+
+void create_schema(const Connection& connection) {
+  Transaction transaction(connection);
+  // Another process may have been first.
+  if (!check_schema(connection)) return;
+  connection.execute(kSchemaSql);
+  connection.execute(fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {}",
+                                 kApplicationId, kSchemaVersion));
+  transaction.commit();
+}
+
+/// Write-ahead logging: readers and a writer do not wait for each other. A file system that cannot
+/// do it (some network ones) leaves the rollback journal, which is as safe.
+void use_write_ahead_log(const Connection& connection) {
+  const auto deadline =
+      std::chrono::steady_clock::now() + std::chrono::milliseconds(sqlite::kBusyMilliseconds);
+  // SQLite does not wait here by itself while another process opens the file.
+  while (sqlite3_exec(connection.get(), "PRAGMA journal_mode = WAL", nullptr, nullptr, nullptr) ==
+         SQLITE_BUSY) {
+    if (std::chrono::steady_clock::now() > deadline) connection.fail();
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+}
+
+void insert_provenance(const Connection& connection, std::int64_t attempt,
+                       const ProvenanceRow& provenance) {
+  Statement insert(connection, "INSERT OR REPLACE INTO provenance VALUES (?, ?, ?)");
+  for (const auto& [key, value] : provenance) insert.run(attempt, key, value);
+}
+
+}  // namespace
+
+const char* status_name(AttemptStatus status) {
+  switch (status) {
+    case AttemptStatus::running:
+      return "running";
+    case AttemptStatus::succeeded:
+      return "succeeded";
+    case AttemptStatus::failed:
+      return "failed";
+    case AttemptStatus::interrupted:
+      return "interrupted";
+  }
+  return "";
+}
+
+ResultStore::ResultStore(std::unique_ptr<State> state) : state_(std::move(state)) {}
+ResultStore::~ResultStore() = default;
+
+std::unique_ptr<ResultStore> ResultStore::open(const fs::path& path) {
+  refuse_folder(path);
+  check_file(path);
+  std::error_code failed;
+  if (path.has_parent_path()) fs::create_directories(path.parent_path(), failed);
+  if (failed)
+    throw Error(path.parent_path().string(), "the folder cannot be made: " + failed.message(),
+                "a place that can be written", "name another file with --db");
+  auto state = std::unique_ptr<State>(new State{Connection(path, Connection::Mode::read_write)});
+  const Connection& connection = state->connection;
+  if (sqlite3_db_readonly(connection.get(), "main") == 1)
+    throw Error(path.string(), "cannot be written", "a file that can be written",
+                "change its permissions, or name another file with --db");
+  connection.execute("PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL");
+  if (check_schema(connection)) create_schema(connection);
+  use_write_ahead_log(connection);
+  return std::unique_ptr<ResultStore>(new ResultStore(std::move(state)));
+}
+
+std::unique_ptr<ResultStore> ResultStore::open_read_only(const fs::path& path) {
+  refuse_folder(path);
+  if (!fs::exists(path))
+    throw Error(path.string(), "there is no such file", "a database of results",
+                "make one with harness run, or name another with --db");
+  // Reading a WAL database makes files beside it; where that cannot be, nobody can be writing
+  // either.
+  const fs::path folder = path.has_parent_path() ? path.parent_path() : ".";
+  std::error_code none;
+  const std::uintmax_t pending = fs::file_size(path.string() + "-wal", none);
+  const bool closed = none || pending == 0;
+  const bool frozen = closed && access(folder.c_str(), W_OK) != 0;
+  auto state = std::unique_ptr<State>(new State{
+      Connection(path, frozen ? Connection::Mode::read_immutable : Connection::Mode::read_only)});
+  if (check_schema(state->connection))
+    throw Error(path.string(), "is empty", "a database of results",
+                "make one with harness run, or name another with --db");
+  return std::unique_ptr<ResultStore>(new ResultStore(std::move(state)));
+}
+
+const fs::path& ResultStore::path() const { return state_->connection.path(); }
+
+void ResultStore::put_experiment(const ExperimentRow& row) {
+  Statement(state_->connection,
+            "INSERT INTO experiments VALUES (?1, ?2, ?3, ?4, ?5, ?5) "
+            "ON CONFLICT DO UPDATE SET used_at = excluded.used_at")
+      .run(row.key, row.name, row.toml, row.canonical, now_text());
+}
+
+void ResultStore::put_run(const RunRow& row) {
+  const Connection& connection = state_->connection;
+  Transaction transaction(connection);
+  Statement(connection, "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING")
+      .run(row.key, row.canonical, row.scheme, row.format, row.methods, row.seed);
+  Statement(connection,
+            "INSERT INTO experiment_runs VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+            "label = excluded.label, model = excluded.model, used_at = excluded.used_at")
+      .run(row.experiment_key, row.position, row.key, row.label, row.model, now_text());
+  transaction.commit();
+}
+
+void ResultStore::put_stage(const StageRow& row) {
+  std::optional<std::string> parent;
+  if (!row.parent_key.empty()) parent = row.parent_key;
+  Statement(state_->connection,
+            "INSERT INTO stages VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING")
+      .run(row.key, row.kind, row.name, row.protocol, row.canonical, parent);
+}
+
+void ResultStore::link(const std::string& run_key, const std::string& stage_key, int position) {
+  Statement(state_->connection, "INSERT INTO run_stages VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
+      .run(run_key, position, stage_key);
+}
+
+std::int64_t ResultStore::begin_attempt(const std::string& run_key, const std::string& stage_key,
+                                        const ProvenanceRow& provenance) {
+  const Connection& connection = state_->connection;
+  const ProcessId process = this_process();
+  const std::int64_t id = new_attempt_id(run_key, stage_key, process);
+  Transaction transaction(connection);
+  Statement(connection,
+            "INSERT INTO attempts (id, stage_key, run_key, status, message, started_at, host, pid, "
+            "process) VALUES (?, ?, ?, 'running', '', ?, ?, ?, ?)")
+      .run(id, stage_key, run_key, now_text(), process.host, process.pid, process.process);
+  insert_provenance(connection, id, provenance);
+  transaction.commit();
+  return id;
+}
+
+void ResultStore::add_curve_points(std::int64_t attempt, const std::vector<CurvePoint>& points) {
+  const Connection& connection = state_->connection;
+  Transaction transaction(connection);
+  Statement insert(connection, "INSERT OR REPLACE INTO curves VALUES (?, ?, ?, ?, ?)");
+  for (const CurvePoint& point : points) {
+    const StoredNumber number(point.value);
+    insert.run(attempt, point.series, point.step, number.value, number.status);
+  }
+  transaction.commit();
+}
+
+void ResultStore::finish_attempt(std::int64_t attempt, const AttemptOutcome& outcome,
+                                 const std::vector<MetricRow>& metrics,
+                                 const std::vector<ItemRow>& items) {
+  assert(outcome.status != AttemptStatus::running);
+  const Connection& connection = state_->connection;
+  Transaction transaction(connection);
+  // An attempt that another process took for abandoned may still end by itself.
+  Statement(connection,
+            "UPDATE attempts SET status = ?, message = ?, ended_at = ?, wall_seconds = ?, "
+            "cpu_seconds = ?, peak_memory_bytes = ? "
+            "WHERE id = ? AND status IN ('running', 'interrupted')")
+      .run(status_name(outcome.status), outcome.message, now_text(), outcome.wall_seconds,
+           outcome.cpu_seconds, outcome.peak_memory_bytes, attempt);
+  if (sqlite3_changes(connection.get()) != 1)
+    throw Error(path().string(), fmt::format("attempt {} is not running", attempt),
+                "one that begin_attempt started");
+  insert_provenance(connection, attempt, outcome.provenance);
+
+  Statement insert_metric(connection, "INSERT INTO metrics VALUES (?, ?, ?, ?, ?, ?, ?)");
+  int position = 0;
+  for (const MetricRow& metric : metrics) {
+    const StoredNumber number(metric.value);
+    std::optional<double> error = metric.standard_error;
+    if (error && !std::isfinite(*error)) error.reset();
+    insert_metric.run(attempt, metric.name, position++, number.value, number.status, error,
+                      metric.count);
+  }
+
+  Statement insert_item(connection, "INSERT INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
+  std::map<std::string_view, int> repeats;
+  for (const ItemRow& item : items) {
+    const StoredNumber score(item.score);
+    insert_item.run(attempt, item.id, repeats[item.id]++, item.position, score.value, score.status,
+                    item.cluster, item.detail_json.empty() ? "{}" : item.detail_json);
+  }
+  transaction.commit();
+}
+
+int ResultStore::retire_abandoned() {
+  const Connection& connection = state_->connection;
+  std::vector<std::pair<std::int64_t, std::int64_t>> abandoned;  // id, pid
+  Statement running(connection,
+                    "SELECT id, host, pid, process FROM attempts WHERE status = 'running'");
+  while (running.step())
+    if (liveness({running.text(1), running.integer(2), running.text(3)}) == Liveness::gone)
+      abandoned.emplace_back(running.integer(0), running.integer(2));
+  running.reset();
+  if (abandoned.empty()) return 0;
+  Transaction transaction(connection);
+  Statement retire(connection,
+                   "UPDATE attempts SET status = 'interrupted', message = ?, ended_at = ? "
+                   "WHERE id = ? AND status = 'running'");
+  for (const auto& [id, pid] : abandoned)
+    retire.run(fmt::format("process {} ended without finishing it", pid), now_text(), id);
+  transaction.commit();
+  return static_cast<int>(abandoned.size());
+}
+
+bool ResultStore::stage_done(const std::string& stage_key) const {
+  Statement find(state_->connection,
+                 "SELECT 1 FROM attempts WHERE stage_key = ? AND status = 'succeeded'");
+  return find.with(stage_key).step();
+}
+
+std::vector<MetricRow> ResultStore::metrics(const std::string& stage_key) const {
+  Statement select(state_->connection,
+                   "SELECT m.name, m.value, m.status, m.standard_error, m.count "
+                   "FROM shown_attempts a JOIN metrics m ON m.attempt = a.id "
+                   "WHERE a.stage_key = ? AND a.status = 'succeeded' ORDER BY m.position");
+  select.with(stage_key);
+  std::vector<MetricRow> rows;
+  while (select.step()) {
+    MetricRow row{select.text(0), read_number(select, 1, 2), std::nullopt, select.integer(4)};
+    if (!select.is_null(3)) row.standard_error = select.real(3);
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+std::vector<ItemRow> ResultStore::items(const std::string& stage_key) const {
+  Statement select(state_->connection,
+                   "SELECT i.id, i.position, i.score, i.status, i.cluster, i.detail "
+                   "FROM shown_attempts a JOIN items i ON i.attempt = a.id "
+                   "WHERE a.stage_key = ? AND a.status = 'succeeded' "
+                   "ORDER BY i.position, i.id, i.repeat");
+  select.with(stage_key);
+  std::vector<ItemRow> rows;
+  while (select.step())
+    rows.push_back({select.text(0), select.integer(1), read_number(select, 2, 3), select.text(4),
+                    select.text(5)});
+  return rows;
+}
+
+void ResultStore::merge(const fs::path& other) {
+  refuse_folder(other);
+  std::error_code none;
+  if (!fs::exists(other))
+    throw Error(other.string(), "there is no such file", "a database of results");
+  if (fs::equivalent(other, path(), none))
+    throw Error(other.string(), "is the database itself", "another database of results");
+  if (check_schema(Connection(other, Connection::Mode::read_only))) return;
+  const Connection& connection = state_->connection;
+  Statement(connection, "ATTACH ? AS other").run(other.string());
+  struct Detach {
+    const Connection& connection;
+    ~Detach() { sqlite3_exec(connection.get(), "DETACH other", nullptr, nullptr, nullptr); }
+  } detach{connection};
+  Transaction transaction(connection);
+  // Parents before children. "WHERE true" keeps SQLite from reading ON CONFLICT as part of a join.
+  connection.execute(R"(
+    INSERT INTO experiments SELECT * FROM other.experiments WHERE true
+      ON CONFLICT DO UPDATE SET used_at = max(used_at, excluded.used_at);
+    INSERT OR IGNORE INTO runs SELECT * FROM other.runs;
+    INSERT INTO experiment_runs SELECT * FROM other.experiment_runs WHERE true
+      ON CONFLICT DO UPDATE SET used_at = max(used_at, excluded.used_at);
+    INSERT OR IGNORE INTO stages SELECT * FROM other.stages;
+    INSERT OR IGNORE INTO run_stages SELECT * FROM other.run_stages;
+    INSERT INTO attempts SELECT * FROM other.attempts WHERE true
+      ON CONFLICT DO UPDATE SET status = excluded.status, message = excluded.message,
+        ended_at = excluded.ended_at, wall_seconds = excluded.wall_seconds,
+        cpu_seconds = excluded.cpu_seconds, peak_memory_bytes = excluded.peak_memory_bytes
+      WHERE attempts.status IN ('running', 'interrupted') AND excluded.status <> 'running';
+    INSERT OR IGNORE INTO provenance SELECT * FROM other.provenance;
+    INSERT OR IGNORE INTO metrics SELECT * FROM other.metrics;
+    INSERT OR IGNORE INTO items SELECT * FROM other.items;
+    INSERT OR IGNORE INTO curves SELECT * FROM other.curves;)");
+  transaction.commit();
+}
+
+}  // namespace harness
