@@ -9,6 +9,7 @@
 #include "harness/model/pretokenizer.h"
 #include "harness/model/regex.h"
 #include "harness/model/unicode.h"
+#include "tests/model/gguf_bytes.h"
 #include "tests/support/support.h"
 
 namespace harness::test {
@@ -228,6 +229,50 @@ TEST_F(TokenizerFile, NegativeIdsAreAnError) {
   std::string json = tiny_json();
   json.replace(json.find("\"c\": 2"), 6, "\"c\":-2");
   EXPECT_THAT(problem(json), HasSubstr("-2"));
+}
+
+class TokenizerGguf : public testing::Test {
+ protected:
+  /// A GGUF vocabulary of a, b, ab and the control token <s>, which is BOS.
+  std::string file(const std::string& model, const std::string& pre, std::uint32_t bos = 3) {
+    Bytes bytes;
+    bytes.header(0, 7);
+    bytes.text("tokenizer.ggml.model").number<std::uint32_t>(8).text(model);
+    bytes.text("tokenizer.ggml.pre").number<std::uint32_t>(8).text(pre);
+    bytes.text("tokenizer.ggml.tokens").strings({"a", "b", "ab", "<s>"});
+    bytes.text("tokenizer.ggml.merges").strings({"a b"});
+    bytes.text("tokenizer.ggml.token_type").number<std::uint32_t>(9).number<std::uint32_t>(5);
+    bytes.number<std::uint64_t>(4);
+    for (std::int32_t type : {1, 1, 1, 3}) bytes.number(type);
+    bytes.text("tokenizer.ggml.bos_token_id").number<std::uint32_t>(4).number(bos);
+    bytes.text("tokenizer.ggml.add_bos_token").number<std::uint32_t>(7).number<std::uint8_t>(1);
+    write_file(folder_ / "model.gguf", bytes.all);
+    return (folder_ / "model.gguf").string();
+  }
+  TemporaryFolder folder_;
+};
+
+TEST_F(TokenizerGguf, AddsBosAndFindsControlTokens) {
+  auto tokenizer = open_tokenizer(file("gpt2", "gpt-2"));
+  EXPECT_TRUE(tokenizer->adds_bos());
+  EXPECT_THAT(tokenizer->encode("ab<s>b", true), ElementsAre(3, 2, 3, 1));
+  EXPECT_THAT(tokenizer->encode("ab", false), ElementsAre(2));
+}
+
+TEST_F(TokenizerGguf, AFolderWithOneGgufFileWillDo) {
+  file("gpt2", "gpt-2");
+  EXPECT_EQ(open_tokenizer(folder_.path().string())->vocabulary_size(), 4);
+}
+
+TEST_F(TokenizerGguf, AnotherModelOrPreTokenizerIsNamed) {
+  EXPECT_THAT(error_of([&] { open_tokenizer(file("llama", "gpt-2")); }), HasSubstr("\"llama\""));
+  EXPECT_THAT(error_of([&] { open_tokenizer(file("gpt2", "viking")); }),
+              testing::AllOf(HasSubstr("\"viking\""), HasSubstr("smollm")));
+}
+
+TEST_F(TokenizerGguf, ABosIdOutsideTheVocabularyIsAnError) {
+  EXPECT_THAT(error_of([&] { open_tokenizer(file("gpt2", "gpt-2", 4)); }),
+              HasSubstr("bos_token_id is 4"));
 }
 
 TEST(TokenizerFromHub, FindsASnapshotByItsName) {
