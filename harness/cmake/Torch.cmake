@@ -10,9 +10,16 @@ set(torch_folder "${HARNESS_TORCH}")
 if(NOT torch_folder)
   set(torch_folder "$ENV{HARNESS_TORCH}")  # read anew at each configure: it may have been set meanwhile
 endif()
+set(torch_rpath "")
 if(NOT torch_folder)
   harness_wheel_folder(torch wheel)
   set(torch_folder "${wheel}/torch")
+  # libtorch_cpu.so of the CUDA wheel needs libcudart and libcupti even on a machine without a GPU. A LibTorch of
+  # one's own brings what it needs, in its own version.
+  foreach(name nvidia-cuda-runtime nvidia-cuda-cupti)
+    harness_wheel_folder(${name} wheel)
+    list(APPEND torch_rpath "${wheel}/nvidia/cu13/lib")
+  endforeach()
 endif()
 if(NOT EXISTS "${torch_folder}/lib/libtorch_cpu.so")
   message(FATAL_ERROR
@@ -21,14 +28,7 @@ if(NOT EXISTS "${torch_folder}/lib/libtorch_cpu.so")
 endif()
 set(HARNESS_TORCH_FOLDER "${torch_folder}")
 
-# libtorch_cpu.so of the CUDA wheel needs libcudart and libcupti even on a machine without a GPU.
-set(torch_rpath "${torch_folder}/lib")
-foreach(name nvidia-cuda-runtime nvidia-cuda-cupti)
-  harness_wheel_folder(${name} wheel)
-  if(EXISTS "${wheel}/nvidia/cu13/lib")
-    list(APPEND torch_rpath "${wheel}/nvidia/cu13/lib")
-  endif()
-endforeach()
+list(PREPEND torch_rpath "${torch_folder}/lib")
 
 add_library(harness_torch INTERFACE)
 add_library(harness::torch ALIAS harness_torch)

