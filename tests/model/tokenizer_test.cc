@@ -27,6 +27,12 @@ std::string tiny_json(const std::string& model = "", const std::string& rest = "
          R"( "merges": ["a b"]}})";
 }
 
+/// `text` with the first `from` changed into `to`.
+std::string replaced(const std::string& text, const std::string& from, const std::string& to) {
+  std::size_t at = text.find(from);
+  return text.substr(0, at) + to + text.substr(at + from.size());
+}
+
 class TokenizerFile : public testing::Test {
  protected:
   std::unique_ptr<Tokenizer> open(const std::string& json) {
@@ -45,7 +51,7 @@ TEST_F(TokenizerFile, MergesThePairThatTheModelNames) {
 
 TEST_F(TokenizerFile, MergesMayBePairs) {
   std::string json = tiny_json();
-  json.replace(json.find("\"a b\""), 5, "[\"a\", \"b\"]");
+  json = replaced(json, "\"a b\"", "[\"a\", \"b\"]");
   EXPECT_THAT(open(json)->encode("ab", false), ElementsAre(3));
 }
 
@@ -97,7 +103,7 @@ TEST_F(TokenizerFile, ConfigThatSetsAddBosTokenReplacesThePostProcessor) {
 
 TEST_F(TokenizerFile, DigestChangesWithTheMerges) {
   std::string before = open(tiny_json())->digest(), json = tiny_json();
-  json.replace(json.find("[\"a b\"]"), 7, "[]");
+  json = replaced(json, "[\"a b\"]", "[]");
   EXPECT_NE(open(json)->digest(), before);
 }
 
@@ -204,13 +210,13 @@ TEST_F(TokenizerFile, UnsupportedModelOptionsAreNamed) {
 
 TEST_F(TokenizerFile, AMergeOfAnUnknownTokenIsAnError) {
   std::string json = tiny_json();
-  json.replace(json.find("\"a b\""), 5, "\"a z\"");
+  json = replaced(json, "\"a b\"", "\"a z\"");
   EXPECT_THAT(problem(json), HasSubstr("\"z\""));
 }
 
 TEST_F(TokenizerFile, AMergeThatIsNoPairIsAnError) {
   std::string json = tiny_json();
-  json.replace(json.find("\"a b\""), 5, "\"a b c\"");
+  json = replaced(json, "\"a b\"", "\"a b c\"");
   EXPECT_THAT(problem(json), HasSubstr("a b c"));
 }
 
@@ -227,7 +233,7 @@ TEST_F(TokenizerFile, ATemplateWithAnUnknownTokenIsAnError) {
 
 TEST_F(TokenizerFile, NegativeIdsAreAnError) {
   std::string json = tiny_json();
-  json.replace(json.find("\"c\": 2"), 6, "\"c\":-2");
+  json = replaced(json, "\"c\": 2", "\"c\":-2");
   EXPECT_THAT(problem(json), HasSubstr("-2"));
 }
 
