@@ -1,10 +1,9 @@
-#include "harness/model/gguf.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <string>
 
+#include "harness/model/gguf.h"
 #include "tests/model/gguf_bytes.h"
 #include "tests/support/support.h"
 
