@@ -4,10 +4,16 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-start=$SECONDS
 bash harness/setup/setup.sh release
-echo "quickstart: build/release/harness run experiments/quickstart.toml $*"
+start=$SECONDS
 status=0
 build/release/harness run experiments/quickstart.toml "$@" || status=$?
-echo "quickstart: $((SECONDS - start)) s in all, set-up and build included"
+cat <<WHERE
+quickstart: run: $((SECONDS - start)) s
+  experiment   experiments/quickstart.toml (a copy of it is the way to a model of your own)
+  database     results/results.sqlite, or the file that --db names
+  the table    build/release/harness report quickstart
+  one run      build/release/harness show LABEL   settings, provenance, metrics, messages
+  the rest     build/release/harness --help
+WHERE
 exit "$status"

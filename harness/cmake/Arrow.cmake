@@ -1,6 +1,7 @@
 # Arrow and Parquet from the pyarrow wheel, which ships headers and libraries (no Python is needed).
 include(CacheFolder)
-set(arrow_folder "${HARNESS_CACHE_FOLDER}/pyarrow-26.0.0/pyarrow")
+harness_wheel_folder(pyarrow wheel)
+set(arrow_folder "${wheel}/pyarrow")
 if(NOT EXISTS "${arrow_folder}/libarrow.so.2600")
   message(FATAL_ERROR "no Arrow: ${arrow_folder}/libarrow.so.2600 does not exist.\n"
     "Run `bash harness/setup/setup.sh`, which fetches it.")

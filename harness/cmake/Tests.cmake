@@ -1,8 +1,5 @@
 find_package(GTest REQUIRED)
-include(GoogleTest)
 
-# harness_test(NAME LIBRARIES... SOURCES ...): one binary and one ctest entry, because a torch binary
-# takes half a second to start. Its gtest report is read by the skip check (tests/lint).
 # gmock costs seconds to parse in each source, ATen more: one precompiled header for each of the two kinds of test.
 function(harness_test_pch target torch)
   set(owner harness_test_pch_owner)
@@ -23,6 +20,9 @@ function(harness_test_pch target torch)
   target_precompile_headers(${target} REUSE_FROM ${owner})
 endfunction()
 
+# harness_test(NAME SOURCES file... LINK target... [TORCH] [TIMEOUT seconds]): one binary and one ctest entry,
+# because a torch binary takes half a second to start. TORCH: its sources include ATen. Its gtest report is read
+# by the skip check (tests/lint).
 function(harness_test name)
   cmake_parse_arguments(PARSE_ARGV 1 test "TORCH" "TIMEOUT" "SOURCES;LINK")
   add_executable(${name} ${test_SOURCES})

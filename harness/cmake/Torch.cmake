@@ -1,15 +1,25 @@
 # LibTorch as imported targets of our own. Torch's CMake package is not used: it demands a whole CUDA
 # toolkit even where only the CPU libraries are linked.
-#   harness::torch       libtorch_cpu and libc10
-#   harness::torch_cuda  libtorch_cuda and libc10_cuda, where the folder holds them (see Cuda.cmake)
-# Where: -DHARNESS_TORCH=FOLDER or the variable HARNESS_TORCH of the environment (a folder with include/
+#   harness::torch  libtorch_cpu and libc10 (Cuda.cmake adds libtorch_cuda and libc10_cuda where they start)
+# Where: -DHARNESS_TORCH=FOLDER, else the variable HARNESS_TORCH of the environment (a folder with include/
 # and lib/, such as the official archive or site-packages/torch), else the set-up's cache.
 include(CacheFolder)
 
-set(HARNESS_TORCH "$ENV{HARNESS_TORCH}" CACHE PATH "LibTorch folder with include/ and lib/")
+set(HARNESS_TORCH "" CACHE PATH "LibTorch folder with include/ and lib/ (else the environment's HARNESS_TORCH)")
 set(torch_folder "${HARNESS_TORCH}")
 if(NOT torch_folder)
-  set(torch_folder "${HARNESS_CACHE_FOLDER}/torch-2.11.0/torch")
+  set(torch_folder "$ENV{HARNESS_TORCH}")  # read anew at each configure: it may have been set meanwhile
+endif()
+set(torch_rpath "")
+if(NOT torch_folder)
+  harness_wheel_folder(torch wheel)
+  set(torch_folder "${wheel}/torch")
+  # libtorch_cpu.so of the CUDA wheel needs libcudart and libcupti even on a machine without a GPU. A LibTorch of
+  # one's own brings what it needs, in its own version.
+  foreach(name nvidia-cuda-runtime nvidia-cuda-cupti)
+    harness_wheel_folder(${name} wheel)
+    list(APPEND torch_rpath "${wheel}/nvidia/cu13/lib")
+  endforeach()
 endif()
 if(NOT EXISTS "${torch_folder}/lib/libtorch_cpu.so")
   message(FATAL_ERROR
@@ -18,14 +28,7 @@ if(NOT EXISTS "${torch_folder}/lib/libtorch_cpu.so")
 endif()
 set(HARNESS_TORCH_FOLDER "${torch_folder}")
 
-# libtorch_cpu.so of the CUDA wheel needs libcudart and libcupti even on a machine without a GPU.
-set(torch_rpath "${torch_folder}/lib")
-foreach(wheel nvidia-cuda-runtime-13.0.96 nvidia-cuda-cupti-13.0.85)
-  set(folder "${HARNESS_CACHE_FOLDER}/${wheel}/nvidia/cu13/lib")
-  if(EXISTS "${folder}")
-    list(APPEND torch_rpath "${folder}")
-  endif()
-endforeach()
+list(PREPEND torch_rpath "${torch_folder}/lib")
 
 add_library(harness_torch INTERFACE)
 add_library(harness::torch ALIAS harness_torch)

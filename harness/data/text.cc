@@ -11,7 +11,6 @@
 #include "harness/core/hash.h"
 #include "harness/core/paths.h"
 #include "harness/core/text.h"
-#include "harness/data/arrow_table.h"
 #include "harness/data/boolq_wiki.h"
 #include "harness/data/file.h"
 #include "harness/data/wikitext.h"
@@ -36,10 +35,10 @@ std::string join_rows(const std::vector<std::string>& rows) {
 }
 
 LocatedText locate_boolq_wiki(const std::string& name) {
-  const fs::path path = find_boolq_validation();
-  return {name, kBoolqValidation, path, [name, path] {
-            const PassageHalves halves = halve_passages(read_string_column(path, "passage"));
-            return join_rows(name == "boolq-wiki-measure" ? halves.measure : halves.calibrate);
+  return {name, kBoolqValidation, find_boolq_validation(),
+          [measure = name == "boolq-wiki-measure"] {
+            const PassageHalves& halves = boolq_wiki_halves();
+            return join_rows(measure ? halves.measure : halves.calibrate);
           }};
 }
 

@@ -1,3 +1,4 @@
+#include <ATen/ATen.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -7,6 +8,7 @@
 
 #include "harness/core/error.h"
 #include "harness/model/gguf_checkpoint.h"
+#include "harness/model/rope.h"
 
 namespace harness {
 namespace {
@@ -27,20 +29,12 @@ const std::int64_t* find_size(const GgufFile& file, const std::string& key) {
   return file.find<std::int64_t>(key);
 }
 
-/// Factors by which the frequencies of RoPE are divided in the llama3 scaling, one a pair of
-/// dimensions (transformers, modeling_rope_utils.py: _compute_llama3_parameters).
-std::vector<double> llama3_divisors(const LlamaConfig& config, const RopeScaling& scaling) {
-  std::vector<double> result;
-  double context = static_cast<double>(scaling.original_max_position_embeddings);
-  for (std::int64_t i = 0; i < config.head_dim; i += 2) {
-    double exponent = static_cast<double>(i) / static_cast<double>(config.head_dim);
-    double turns = context / (2 * M_PI * std::pow(config.rope_theta, exponent));
-    double smooth =
-        (turns - scaling.low_freq_factor) / (scaling.high_freq_factor - scaling.low_freq_factor);
-    smooth = std::min(1.0, std::max(0.0, smooth));
-    result.push_back(1 / ((1 - smooth) / scaling.factor + smooth));
-  }
-  return result;
+/// Factors by which a scaling divides the frequencies of RoPE, one a pair of dimensions.
+at::Tensor rope_divisors(LlamaConfig config, const RopeScaling& scaling) {
+  config.rope_scaling = {};
+  at::Tensor plain = rope_frequencies(config, at::kDouble);
+  config.rope_scaling = scaling;
+  return plain / rope_frequencies(config, at::kDouble);
 }
 
 /// llama.cpp's converter stores the llama3 scaling only as these divisors. All public checkpoints
@@ -60,7 +54,8 @@ RopeScaling scaling_of(const GgufFile& file, const GgufTensor& divisors,
   RopeScaling scaling;
   scaling.type = "llama3";
   scaling.factor = as_written(*std::max_element(stored.begin(), stored.end()));
-  std::vector<double> computed = llama3_divisors(config, scaling);
+  at::Tensor divisors_of_scaling = rope_divisors(config, scaling);
+  const double* computed = divisors_of_scaling.const_data_ptr<double>();
   for (std::size_t i = 0; i < count; ++i) {
     if (!(std::abs(stored[i] - computed[i]) <= 1e-3 * computed[i]))
       throw Error(

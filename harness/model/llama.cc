@@ -1,6 +1,7 @@
 #include "harness/model/llama.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -8,6 +9,7 @@
 
 #include "harness/core/error.h"
 #include "harness/kernels/ops.h"
+#include "harness/kernels/transformer_ops.h"
 
 namespace harness {
 
@@ -20,15 +22,19 @@ at::Tensor run_site(const LlamaBlock& block, ActivationSite site, at::Tensor x) 
   return x;
 }
 
-// As transformers' LlamaRMSNorm: normalised in float32, cast, then scaled in the model's dtype.
-at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double epsilon) {
-  const at::Tensor wide = x.scalar_type() == at::kDouble ? x : x.to(at::kFloat);
-  const at::Tensor scale = at::rsqrt(wide.square().mean(-1, true) + epsilon);
-  return (wide * scale).to(x.scalar_type()) * weight;
+// Query heads of a group read the same key and value head. A copy: the CPU's flash kernel wants
+// equal counts.
+at::Tensor repeat_heads(const at::Tensor& x, std::int64_t times) {
+  if (times == 1) return x;
+  const auto sizes = x.sizes();
+  return x.unsqueeze(2)
+      .expand({sizes[0], sizes[1], times, sizes[2], sizes[3]})
+      .reshape({sizes[0], sizes[1] * times, sizes[2], sizes[3]});
 }
 
-at::Tensor repeat_heads(const at::Tensor& x, std::int64_t times) {
-  return times == 1 ? x : x.repeat_interleave(times, 1);
+// The fresh tensor x plus y.
+at::Tensor add_to(const at::Tensor& x, const at::Tensor& y) {
+  return at::GradMode::is_enabled() ? x + y : x.add_(y);
 }
 
 void check_tokens(const at::Tensor& tokens, std::int64_t vocabulary) {
@@ -36,10 +42,11 @@ void check_tokens(const at::Tensor& tokens, std::int64_t vocabulary) {
   const at::Tensor wrong = at::logical_or(tokens < 0, tokens >= vocabulary);
   if (!wrong.any().item<bool>()) return;
   const std::int64_t index = wrong.flatten().to(at::kByte).argmax().item<std::int64_t>();
-  throw Error(fmt::format("token {} of sequence {}", index % tokens.size(1), index / tokens.size(1)),
-              fmt::format("token id {}", tokens.flatten()[index].item<std::int64_t>()),
-              fmt::format("0 to {}, the rows of the model's embedding", vocabulary - 1),
-              "use the tokenizer of this checkpoint");
+  throw Error(
+      fmt::format("token {} of sequence {}", index % tokens.size(1), index / tokens.size(1)),
+      fmt::format("token id {}", tokens.flatten()[index].item<std::int64_t>()),
+      fmt::format("0 to {}, the rows of the model's embedding", vocabulary - 1),
+      "use the tokenizer of this checkpoint");
 }
 
 // Reads tensors of a checkpoint in the model's dtype on its device.
@@ -92,8 +99,11 @@ at::Tensor attention(const LlamaConfig& config, const LlamaBlock& block, const a
   auto heads = [&](const at::Tensor& y, std::int64_t count) {
     return y.view({batch, tokens, count, config.head_dim}).transpose(1, 2);
   };
-  at::Tensor q = rotate(heads(block.q.apply(x), config.num_attention_heads), rope);
-  at::Tensor k = rotate(heads(block.k.apply(x), config.num_key_value_heads), rope);
+  auto rotate = [&](const Linear& linear, std::int64_t count) {
+    return rotate_halves(heads(linear.apply(x), count), rope.cos, rope.sin);
+  };
+  at::Tensor q = rotate(block.q, config.num_attention_heads);
+  at::Tensor k = rotate(block.k, config.num_key_value_heads);
   at::Tensor v = heads(block.v.apply(x), config.num_key_value_heads);
   q = run_site(block, ActivationSite::q, q);
   k = run_site(block, ActivationSite::k, k);
@@ -107,7 +117,7 @@ at::Tensor attention(const LlamaConfig& config, const LlamaBlock& block, const a
 }
 
 at::Tensor mlp(const LlamaBlock& block, const at::Tensor& x) {
-  const at::Tensor inner = at::silu(block.gate.apply(x)) * block.up.apply(x);
+  const at::Tensor inner = swiglu(block.gate.apply(x), block.up.apply(x));
   return block.down.apply(run_site(block, ActivationSite::down_in, inner));
 }
 
@@ -135,7 +145,11 @@ const char* activation_site_name(ActivationSite site) {
 }
 
 at::Tensor Linear::apply(const at::Tensor& x) const {
-  return at::linear(x, weight, bias.defined() ? std::optional(bias) : std::nullopt);
+  return at::linear(x, weight, optional_bias());
+}
+
+std::optional<at::Tensor> Linear::optional_bias() const {
+  return bias.defined() ? std::optional(bias) : std::nullopt;
 }
 
 std::vector<std::pair<std::string, Linear*>> LlamaBlock::linears() {
@@ -172,10 +186,10 @@ at::Tensor LlamaModel::embed(const at::Tensor& tokens) const {
 at::Tensor LlamaModel::apply_block(const LlamaBlock& block, const at::Tensor& x,
                                    const Rope& rope) const {
   const at::Tensor normed = rms_norm(x, block.input_norm, config_.rms_norm_eps);
-  const at::Tensor middle =
-      x + attention(config_, block, run_site(block, ActivationSite::attention_in, normed), rope);
+  const at::Tensor middle = add_to(
+      attention(config_, block, run_site(block, ActivationSite::attention_in, normed), rope), x);
   const at::Tensor mlp_in = rms_norm(middle, block.post_attention_norm, config_.rms_norm_eps);
-  return middle + mlp(block, run_site(block, ActivationSite::mlp_in, mlp_in));
+  return add_to(mlp(block, run_site(block, ActivationSite::mlp_in, mlp_in)), middle);
 }
 
 at::Tensor LlamaModel::hidden(const at::Tensor& tokens) const {
@@ -195,19 +209,31 @@ std::int64_t nll_chunk_tokens(std::int64_t vocabulary, at::ScalarType dtype) {
 }
 
 at::Tensor LlamaModel::token_nll(const at::Tensor& tokens) const {
-  const std::int64_t predicted = tokens.size(1) - 1;
+  const std::int64_t predicted = tokens.size(1) - 1, vocabulary = lm_head_.weight.size(0);
+  const std::int64_t limit = nll_chunk_tokens(vocabulary, dtype_);
+  const std::int64_t chunks = std::max<std::int64_t>(1, (predicted + limit - 1) / limit);
+  const std::int64_t chunk = std::max<std::int64_t>(1, (predicted + chunks - 1) / chunks);
   const at::Tensor states = hidden(tokens);
   const at::Tensor targets = tokens.to(device_);
-  const std::int64_t chunk = nll_chunk_tokens(lm_head_.weight.size(0), dtype_);
+  // One buffer for all chunks: the pages of a fresh one cost a fifth of the matrix product's time.
+  const bool reuse = !at::GradMode::is_enabled();
+  at::Tensor buffer =
+      reuse ? at::empty({std::min(chunk, predicted), vocabulary}, states.options()) : at::Tensor();
   std::vector<at::Tensor> rows;
   for (std::int64_t row = 0; row < tokens.size(0); ++row) {
     std::vector<at::Tensor> parts;
     for (std::int64_t begin = 0; begin < predicted; begin += chunk) {
       const std::int64_t end = std::min(begin + chunk, predicted);
-      parts.push_back(harness::token_nll(lm_head_.apply(states[row].slice(0, begin, end)),
-                                         targets[row].slice(0, begin + 1, end + 1)));
+      const at::Tensor x = states[row].slice(0, begin, end);
+      at::Tensor logits = reuse ? buffer.slice(0, 0, end - begin) : at::Tensor();
+      if (reuse)
+        at::linear_out(logits, x, lm_head_.weight, lm_head_.optional_bias());
+      else
+        logits = lm_head_.apply(x);
+      parts.push_back(harness::token_nll(logits, targets[row].slice(0, begin + 1, end + 1)));
     }
-    rows.push_back(at::cat(parts));
+    rows.push_back(parts.empty() ? at::empty({0}, states.options().dtype(at::kFloat))
+                                 : at::cat(parts));
   }
   return at::stack(rows);
 }

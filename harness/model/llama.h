@@ -20,24 +20,25 @@ struct Linear {
   at::Tensor weight;
   at::Tensor bias;
   at::Tensor apply(const at::Tensor& x) const;
+  std::optional<at::Tensor> optional_bias() const;
 };
 
 /// Places in a block's forward pass where a method may transform, quantize or record.
 /// Those of methods.md section 2, and q (transformed together with k by an online Hadamard).
 enum class ActivationSite {
   attention_in,  // input of q, k, v, after the input norm           [batch, tokens, hidden]
-  o_in,          // input of o                                       [batch, tokens, heads * head_dim]
-  mlp_in,        // input of up and gate, after the second norm      [batch, tokens, hidden]
-  down_in,       // input of down                                    [batch, tokens, intermediate]
-  q,             // Q after RoPE                                     [batch, heads, tokens, head_dim]
-  k,             // K after RoPE                                     [batch, kv_heads, tokens, head_dim]
-  v,             // V after its projection                           [batch, kv_heads, tokens, head_dim]
+  o_in,     // input of o                                       [batch, tokens, heads * head_dim]
+  mlp_in,   // input of up and gate, after the second norm      [batch, tokens, hidden]
+  down_in,  // input of down                                    [batch, tokens, intermediate]
+  q,        // Q after RoPE                                     [batch, heads, tokens, head_dim]
+  k,        // K after RoPE                                     [batch, kv_heads, tokens, head_dim]
+  v,        // V after its projection                           [batch, kv_heads, tokens, head_dim]
 };
 constexpr int kActivationSites = 7;
 const char* activation_site_name(ActivationSite site);
 
-/// What happens to an activation at a site: a step takes it and gives it back, changed or not (a recorder
-/// only looks). Steps run in the order in which they were added.
+/// What happens to an activation at a site: a step takes it and gives it back, changed or not (a
+/// recorder only looks). Steps run in the order in which they were added.
 struct SiteStep {
   std::string name;
   std::function<at::Tensor(const at::Tensor&)> apply;
@@ -54,8 +55,8 @@ struct LlamaBlock {
 };
 
 /// A LLaMA whose weights and sites a method may change. All of a dtype (float32, bfloat16, float16,
-/// float64), all on one device; CPU and CUDA by the same code. The forward pass can be differentiated where
-/// gradients are enabled.
+/// float64), all on one device; CPU and CUDA by the same code. The forward pass can be
+/// differentiated where gradients are enabled.
 class LlamaModel {
  public:
   /// The weights are copies, so that a method may write to them; tied ones are one tensor.
@@ -80,15 +81,17 @@ class LlamaModel {
   /// One block on x [batch, tokens, hidden], whose rows start at position 0; x stays as it is.
   at::Tensor apply_block(const LlamaBlock& block, const at::Tensor& x, const Rope& rope) const;
 
-  /// The final hidden states, after the last norm. Each row of `tokens` is a sequence from an empty context.
+  /// The final hidden states, after the last norm. Each row of `tokens` is a sequence from an empty
+  /// context.
   /// @param tokens int64 [batch, tokens]
   /// @return [batch, tokens, hidden]
   /// @throws Error on a token id outside the embedding
   at::Tensor hidden(const at::Tensor& tokens) const;
-  /// Logits [batch, tokens, vocabulary] in the model's dtype. For short inputs: all of them at once.
+  /// Logits [batch, tokens, vocabulary] in the model's dtype. For short inputs: all of them at
+  /// once.
   at::Tensor logits(const at::Tensor& tokens) const;
-  /// Negative log-likelihood of tokens 1.. given those before: float32 [batch, tokens - 1]. Logits are made in
-  /// chunks of nll_chunk_tokens() tokens.
+  /// Negative log-likelihood of tokens 1.. given those before: float32 [batch, tokens - 1]. Logits
+  /// are made in chunks of nll_chunk_tokens() tokens.
   at::Tensor token_nll(const at::Tensor& tokens) const;
 
  private:

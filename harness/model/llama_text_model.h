@@ -7,8 +7,8 @@
 
 namespace harness {
 
-/// A LlamaModel and its tokenizer as evals see them. Nothing is recorded for gradients; tokens may be on any
-/// device, results are on the CPU.
+/// A LlamaModel and its tokenizer as evals see them. Nothing is recorded for gradients; tokens may
+/// be on any device, results are on the CPU.
 class LlamaTextModel : public Model {
  public:
   LlamaTextModel(std::unique_ptr<LlamaModel> llama, std::shared_ptr<const Tokenizer> tokenizer);

@@ -34,7 +34,9 @@ MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
     throw Error(path.string(), "is empty (0 bytes)", "a complete file",
                 "copy or download it again");
   }
-  void* address = mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file, 0);
+  // Without MAP_NORESERVE a writable mapping counts against memory before anything is written.
+  void* address =
+      mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, file, 0);
   int code = errno;
   close(file);
   if (address == MAP_FAILED)

@@ -5,8 +5,9 @@
 
 namespace harness {
 
-/// A file mapped read-only into memory for as long as the object lives. Tensors that view it keep
-/// it by a shared_ptr in their deleter.
+/// A file mapped into memory for as long as the object lives. Tensors that view it keep it by a
+/// shared_ptr in their deleter; who writes to such a tensor gets pages of their own (copy on
+/// write), the file never changes.
 class MappedFile {
  public:
   /// @throws Error when the file cannot be opened, is a folder or is empty

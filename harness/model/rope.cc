@@ -10,7 +10,8 @@ namespace harness {
 
 namespace {
 
-// Llama 3.1: long wavelengths are stretched by `factor`, short ones stay, those between are blended.
+// Llama 3.1: long wavelengths are stretched by `factor`, short ones stay, those between are
+// blended.
 at::Tensor llama3_frequencies(const at::Tensor& frequencies, const RopeScaling& scaling) {
   const double context = static_cast<double>(scaling.original_max_position_embeddings);
   const double longest_kept = context / scaling.high_freq_factor;
@@ -21,15 +22,16 @@ at::Tensor llama3_frequencies(const at::Tensor& frequencies, const RopeScaling& 
   const at::Tensor share = (context / wavelength - scaling.low_freq_factor) /
                            (scaling.high_freq_factor - scaling.low_freq_factor);
   const at::Tensor blended = (1 - share) * stretched / scaling.factor + share * stretched;
-  const at::Tensor between = (wavelength >= longest_kept).logical_and(wavelength <= shortest_stretched);
+  const at::Tensor between =
+      (wavelength >= longest_kept).logical_and(wavelength <= shortest_stretched);
   return at::where(between, blended, stretched);
 }
 
 }  // namespace
 
 at::Tensor rope_frequencies(const LlamaConfig& config, at::ScalarType dtype) {
-  const at::Tensor exponents = at::arange(0, config.head_dim, 2, at::kLong).to(dtype) /
-                               static_cast<double>(config.head_dim);
+  const at::Tensor exponents =
+      at::arange(0, config.head_dim, 2, at::kLong).to(dtype) / static_cast<double>(config.head_dim);
   const at::Tensor frequencies = at::reciprocal(at::pow(config.rope_theta, exponents));
   const RopeScaling& scaling = config.rope_scaling;
   if (scaling.type == "default") return frequencies;
@@ -45,13 +47,6 @@ Rope make_rope(const LlamaConfig& config, std::int64_t positions, at::ScalarType
   const at::Tensor angles =
       at::outer(at::arange(positions, angle_dtype), rope_frequencies(config, angle_dtype));
   return {angles.cos().to(device), angles.sin().to(device)};
-}
-
-at::Tensor rotate(const at::Tensor& x, const Rope& rope) {
-  const std::vector<at::Tensor> halves = x.to(rope.cos.scalar_type()).chunk(2, -1);
-  const at::Tensor first = halves[0] * rope.cos - halves[1] * rope.sin;
-  const at::Tensor second = halves[1] * rope.cos + halves[0] * rope.sin;
-  return at::cat({first, second}, -1).to(x.scalar_type());
 }
 
 }  // namespace harness

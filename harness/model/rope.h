@@ -24,9 +24,4 @@ at::Tensor rope_frequencies(const LlamaConfig& config, at::ScalarType dtype);
 Rope make_rope(const LlamaConfig& config, std::int64_t positions, at::ScalarType dtype,
                at::Device device);
 
-/// Rotates the pairs (i, i + head_dim / 2) of each head: arithmetic in the angles' dtype, the result cast once.
-/// @param x [batch, heads, tokens, head_dim], any strides
-/// @return the same shape
-at::Tensor rotate(const at::Tensor& x, const Rope& rope);
-
 }  // namespace harness

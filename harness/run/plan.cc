@@ -196,6 +196,7 @@ void key_run(PlannedRun& run, const Plugins& plugins, const std::string& experim
         {"base", base_digest(eval.traits().needs_base)},
         {"seed", eval.traits().uses_seed ? Value(static_cast<std::int64_t>(spec.seed)) : Value()}};
     run.eval_stages.push_back(make_stage("eval", use.name, parent, std::move(content)));
+    run.eval_stages.back().protocol = eval.protocol();
   }
 
   Value canonical = to_value(spec);

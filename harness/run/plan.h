@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "harness/core/experiment.h"
+#include "harness/core/provenance.h"
 #include "harness/model/checkpoint.h"
 #include "harness/model/tokenizer.h"
 #include "harness/plugin/plugins.h"

@@ -8,6 +8,7 @@
 #include <chrono>
 
 #include "harness/core/provenance.h"
+#include "harness/kernels/ops.h"
 #include "harness/quant/sites.h"
 #include "harness/run/device.h"
 #include "harness/run/loaded_model.h"
@@ -18,7 +19,6 @@ namespace {
 
 /// What a stage leaves in the database.
 struct StageResult {
-  std::string protocol;
   std::vector<MetricRow> metrics;
   std::vector<ItemRow> items;
 };
@@ -106,7 +106,6 @@ class RunExecution {
 
   StageResult run_eval(const Eval& eval) {
     StageResult result;
-    result.protocol = eval.protocol();
     CollectingSink sink(result.items);
     EvalContext context{*loaded_,       *references_, {run_.spec.data_dir},
                         run_.spec.seed, sink,         progress_};
@@ -116,7 +115,7 @@ class RunExecution {
       said += fmt::format("  {} {:.6g}", metric.name, metric.value);
       if (metric.standard_error) said += fmt::format(" ± {:.2g}", *metric.standard_error);
     }
-    log_info(fmt::format("{}: {}{}", run_.spec.label, result.protocol, said));
+    log_info(fmt::format("{}: {}{}", run_.spec.label, eval.protocol(), said));
     return result;
   }
 
@@ -128,9 +127,7 @@ class RunExecution {
     reset_peak_memory();
     auto start = std::chrono::steady_clock::now();
     double cpu_start = cpu_seconds();
-    AttemptRow outcome;
-    outcome.stage_key = stage.key;
-    outcome.run_key = run_.row.key;
+    AttemptOutcome outcome;
     StageResult result;
     bool interrupted = false;
     try {
@@ -151,7 +148,7 @@ class RunExecution {
     outcome.cpu_seconds = cpu_seconds() - cpu_start;
     outcome.peak_memory_bytes = peak_memory_bytes();
     if (outcome.status != AttemptStatus::succeeded) result = {};
-    store_.finish_attempt(number, outcome, result.protocol, result.metrics, result.items);
+    store_.finish_attempt(number, outcome, result.metrics, result.items);
     if (interrupted) throw Interrupted();
     return outcome.status == AttemptStatus::succeeded;
   }
@@ -169,6 +166,7 @@ class RunExecution {
 
 RunSummary run_plan(const Plan& plan, ResultStore& store, Progress& progress) {
   RunSummary summary;
+  store.retire_abandoned();
   store.put_experiment(plan.experiment);
   for (const PlannedRun& run : plan.runs) {
     store.put_run(run.row);

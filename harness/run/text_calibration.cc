@@ -4,8 +4,8 @@
 
 #include "harness/core/hash.h"
 #include "harness/core/rng.h"
-#include "harness/data/text.h"
 #include "harness/data/sampling.h"
+#include "harness/data/text.h"
 
 namespace harness {
 

@@ -38,22 +38,39 @@ check_platform() {
     "The harness needs Linux on x86-64: its LibTorch and Arrow come as libraries for that alone."
 }
 
-install_packages() {
-  local package state missing=() as_root=()
-  if ! command -v dpkg-query >/dev/null; then
-    say "no dpkg: install the counterparts of harness/setup/packages.txt by hand if CMake misses any"
-    return
-  fi
-  declare -A installed=()
-  while read -r package state; do
-    [ "$state" != installed ] || installed[$package]=1
-  done < <(entries "$setup_folder/packages.txt" |
-    xargs dpkg-query --show --showformat='${Package} ${db:Status-Status}\n' 2>/dev/null)
-  while read -r package; do
-    [ -n "${installed[$package]-}" ] || missing+=("$package")
-  done < <(entries "$setup_folder/packages.txt")
-  [ ${#missing[@]} -gt 0 ] || return 0
+# Absolute, because CMake and the build run in other folders than this script was called from.
+find_folders() {
+  cache=$(realpath -m "${HARNESS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/aaq-harness}")
+  [ -z "${HARNESS_CACHE:-}" ] || export HARNESS_CACHE=$cache
+  [ -n "${HARNESS_TORCH:-}" ] || return 0
+  [ -e "$HARNESS_TORCH/lib/libtorch_cpu.so" ] ||
+    fail "HARNESS_TORCH=$HARNESS_TORCH holds no lib/libtorch_cpu.so" \
+      "Expected: a LibTorch folder with include/ and lib/, such as the official archive's libtorch/ or a" \
+      "Python environment's site-packages/torch."
+  HARNESS_TORCH=$(realpath "$HARNESS_TORCH")
+  export HARNESS_TORCH
+}
 
+# Prints the packages that are not installed: one call of dpkg-query for all.
+missing_packages() {
+  command -v dpkg-query >/dev/null || return 0
+  comm -23 <(entries "$setup_folder/packages.txt" | sort) \
+    <(entries "$setup_folder/packages.txt" |
+      xargs dpkg-query --show --showformat='${db:Status-Status} ${Package}\n' 2>/dev/null |
+      sed -n 's/^installed //p' | sort)
+}
+
+# Prints the rows of wheels.txt that are not in the cache.
+missing_wheels() {
+  local name version row
+  while read -r name version row; do
+    case ${HARNESS_TORCH:+own}:$name in own:torch | own:nvidia-*) continue ;; esac
+    [ -d "$cache/$name-$version" ] || echo "$name $version $row"
+  done < <(entries "$setup_folder/wheels.txt")
+}
+
+install_packages() {
+  local as_root=() missing=("$@")
   local install="apt-get install -y --no-install-recommends ${missing[*]}"
   if [ "$(id -u)" -ne 0 ]; then
     as_root=(sudo)
@@ -64,7 +81,7 @@ install_packages() {
         "apt-get update && $install"
   fi
   say "installing ${#missing[@]} Debian packages and what they need: ${missing[*]}"
-  local start=$SECONDS log apt=("${as_root[@]}" env LC_ALL=C DEBIAN_FRONTEND=noninteractive)
+  local start=$SECONDS size apt=("${as_root[@]}" env LC_ALL=C DEBIAN_FRONTEND=noninteractive)
   log=$(mktemp)
   trap 'rm -f "$log"' EXIT
   # A failed update (some broken source of another program, say) matters only if the install then fails.
@@ -75,7 +92,6 @@ install_packages() {
       "Set the network or the sources of apt right, try this line by hand, then start again:" \
       "apt-get update && $install"
   fi
-  local size
   size=$(sed -n 's/^Need to get \(.*\) of archives\.$/\1/p' "$log")
   rm -f "$log"
   trap - EXIT
@@ -122,45 +138,36 @@ fetch_wheel() {
 # A wheel's folder appears by one rename, once it is whole: what is there is complete. Everything before
 # that happens in a folder .incoming-* beside it, which the next set-up removes if this one dies.
 fetch_wheels() {
-  local cache=${HARNESS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/aaq-harness}
-  local name version file digest bytes wanted=() total=0 row
-  if [ -n "${HARNESS_TORCH:-}" ]; then
-    [ -e "$HARNESS_TORCH/lib/libtorch_cpu.so" ] ||
-      fail "HARNESS_TORCH=$HARNESS_TORCH holds no lib/libtorch_cpu.so" \
-        "Expected: a LibTorch folder with include/ and lib/, such as the official archive's libtorch/ or a" \
-        "Python environment's site-packages/torch."
-    HARNESS_TORCH=$(cd "$HARNESS_TORCH" && pwd)
-    export HARNESS_TORCH
-  fi
-  while read -r name version file digest bytes; do
-    case ${HARNESS_TORCH:+own}:$name in own:torch | own:nvidia-*) continue ;; esac
-    [ -d "$cache/$name-$version" ] && continue
-    wanted+=("$name $version $file $digest $bytes")
-    total=$((total + bytes))
-  done < <(entries "$setup_folder/wheels.txt")
-  [ ${#wanted[@]} -gt 0 ] || return 0
-
-  mkdir -p "$cache" 2>/dev/null && [ -w "$cache" ] || fail "cannot write to the cache folder $cache" \
-    "Make it writable, or name another one: HARNESS_CACHE=FOLDER."
-  cache=$(cd "$cache" && pwd)
-  lock "$cache/.lock"
-  rm -rf "$cache"/.incoming-*
+  local name version file digest bytes start row total=0
+  for row in "$@"; do total=$((total + ${row##* })); done
   pip_python=$(find_pip)
-  say "fetching ${#wanted[@]} wheels, $(megabytes $total), into $cache"
-  local incoming start
-  for row in "${wanted[@]}"; do
+  say "fetching $# wheels, $(megabytes $total), into $cache"
+  rm -rf "$cache"/.incoming-*
+  trap 'rm -rf "$cache"/.incoming-*' EXIT
+  for row in "$@"; do
     read -r name version file digest bytes <<<"$row"
-    [ -d "$cache/$name-$version" ] && continue  # by the set-up that was waited for
     start=$SECONDS
     incoming=$(mktemp -d "$cache/.incoming-XXXXXX")
-    trap 'rm -rf "$incoming"' EXIT
     fetch_wheel "$name" "$version" "$file" "$digest" "$incoming"
-    chmod 755 "$incoming/unpacked"
     mv -T "$incoming/unpacked" "$cache/$name-$version"
     rm -rf "$incoming"
-    trap - EXIT
     say "  $name $version, $(megabytes "$bytes"): $((SECONDS - start)) s"
   done
+  trap - EXIT
+}
+
+# Under a lock, because apt-get and the cache bear one set-up at a time; what is missing is asked again
+# then, because the set-up that was waited for may have brought it.
+provide() {
+  local packages wheels
+  [ -n "$(missing_packages)$(missing_wheels)" ] || return 0
+  mkdir -p "$cache" 2>/dev/null && [ -w "$cache" ] || fail "cannot write to the cache folder $cache" \
+    "Make it writable, or name another one: HARNESS_CACHE=FOLDER."
+  lock "$cache/.lock"
+  mapfile -t packages < <(missing_packages)
+  [ ${#packages[@]} -eq 0 ] || install_packages "${packages[@]}"
+  mapfile -t wheels < <(missing_wheels)
+  [ ${#wheels[@]} -eq 0 ] || fetch_wheels "${wheels[@]}"
   unlock
 }
 
@@ -190,8 +197,10 @@ build() {
 }
 
 check_platform
-install_packages
-fetch_wheels
+find_folders
+command -v dpkg-query >/dev/null ||
+  say "this is no Debian: what CMake misses below has to be installed by hand (harness/setup/packages.txt)"
+provide
 if [ $# -eq 0 ]; then set -- release; fi
 if [ $# -eq 1 ]; then set -- "$1" harness; fi
 build "$@"

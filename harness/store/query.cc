@@ -23,12 +23,12 @@ bool harmless_pragma(std::string_view name, const char* argument) {
   static const std::set<std::string_view> about_tables = {
       "table_info", "table_xinfo", "table_list", "index_list", "index_info", "foreign_key_list"};
   static const std::set<std::string_view> about_file = {"application_id", "user_version",
-                                                        "journal_mode", "integrity_check"};
+                                                        "integrity_check"};
   return about_tables.count(name) || (!argument && about_file.count(name));
 }
 
-/// While it lives, the connection prepares only what reads. sqlite3_stmt_readonly alone lets
-/// ATTACH, BEGIN and PRAGMAs through.
+/// While it lives, the connection refuses what sqlite3_stmt_readonly lets through although it does
+/// more than read this database: ATTACH, transactions, PRAGMAs that set something, extensions.
 class OnlyReading {
  public:
   explicit OnlyReading(const Connection& connection) : connection_(connection) {
@@ -42,11 +42,11 @@ class OnlyReading {
  private:
   static int allow(void* self, int action, const char* first, const char* second, const char*,
                    const char*) {
-    const bool reads = action == SQLITE_SELECT || action == SQLITE_READ ||
-                       action == SQLITE_RECURSIVE ||
-                       (action == SQLITE_FUNCTION && std::strcmp(second, "load_extension") != 0) ||
-                       (action == SQLITE_PRAGMA && harmless_pragma(first, second));
-    if (reads) return SQLITE_OK;
+    const bool refused = action == SQLITE_ATTACH || action == SQLITE_DETACH ||
+                         action == SQLITE_TRANSACTION || action == SQLITE_SAVEPOINT ||
+                         (action == SQLITE_PRAGMA && !harmless_pragma(first, second)) ||
+                         (action == SQLITE_FUNCTION && std::strcmp(second, "load_extension") == 0);
+    if (!refused) return SQLITE_OK;
     static_cast<OnlyReading*>(self)->refused_ = true;
     return SQLITE_DENY;
   }
@@ -68,8 +68,7 @@ std::vector<std::string> names(const Connection& connection, const char* sql) {
 }
 
 /// What SQLite says of a wrong statement, and which table or column may have been meant.
-[[noreturn]] void throw_wrong_statement(const Connection& connection) {
-  const std::string said = sqlite3_errmsg(connection.get());
+[[noreturn]] void throw_wrong_statement(const Connection& connection, const std::string& said) {
   std::string expected, remedy;
   auto suggest = [&](std::string_view prefix, const std::vector<std::string>& candidates) {
     std::string word = said.substr(prefix.size());
@@ -93,35 +92,34 @@ std::vector<std::string> names(const Connection& connection, const char* sql) {
   throw Error(connection.path().string(), said, expected, remedy);
 }
 
-bool blank(std::string_view sql) {
-  return sql.find_first_not_of(" \t\r\n;") == std::string_view::npos;
+/// Whether more than comments follows the first statement.
+bool has_second_statement(const Connection& connection, std::string_view rest) {
+  try {
+    return Statement(connection, rest).get() != nullptr;
+  } catch (const Error&) {
+    return true;  // a wrong one
+  }
 }
 
 /// The one statement that `sql` holds.
 Statement prepare(const Connection& connection, const std::string& sql) {
-  OnlyReading only(connection);
-  Statement statement = [&] {
+  const std::string where = connection.path().string();
+  auto first = [&] {
+    OnlyReading only(connection);
     try {
       return Statement(connection, sql);
     } catch (const Error&) {
-      if (only.refused()) throw_not_reading(connection.path().string());
-      const int code = sqlite3_errcode(connection.get());
-      if (code != SQLITE_ERROR) throw;
+      if (only.refused()) throw_not_reading(where);
+      if (sqlite3_errcode(connection.get()) != SQLITE_ERROR) throw;
     }
-    sqlite3_set_authorizer(connection.get(), nullptr, nullptr);
-    throw_wrong_statement(connection);
-  }();
+    throw_wrong_statement(connection, sqlite3_errmsg(connection.get()));
+  };
+  Statement statement = first();
   if (!statement.get())
-    throw Error(connection.path().string(), "the statement is empty",
-                "one SELECT, such as \"SELECT * FROM results\"");
-  if (!sqlite3_stmt_readonly(statement.get())) throw_not_reading(connection.path().string());
-  if (!blank(statement.rest())) {
-    // A comment at the end is no second statement.
-    Statement second(connection, statement.rest());
-    if (second.get())
-      throw Error(connection.path().string(), "there is more than one statement", "one SELECT",
-                  "run them one by one");
-  }
+    throw Error(where, "the statement is empty", "one SELECT, such as \"SELECT * FROM results\"");
+  if (!sqlite3_stmt_readonly(statement.get())) throw_not_reading(where);
+  if (has_second_statement(connection, statement.rest()))
+    throw Error(where, "there is more than one statement", "one SELECT", "run them one by one");
   return statement;
 }
 

@@ -26,6 +26,7 @@ using sqlite::Transaction;
 
 namespace {
 
+constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
 constexpr std::int64_t kApplicationId = 0x41415148;  // "AAQH"
 
 /// The present moment as the database writes it: "2026-01-31T12:00:00.000001Z".
@@ -53,9 +54,7 @@ double read_number(const Statement& statement, int value_column, int status_colu
   if (!statement.is_null(value_column)) return statement.real(value_column);
   const double infinity = std::numeric_limits<double>::infinity();
   const std::string status = statement.text(status_column);
-  return status == "inf"    ? infinity
-         : status == "-inf" ? -infinity
-                            : std::numeric_limits<double>::quiet_NaN();
+  return status == "inf" ? infinity : status == "-inf" ? -infinity : kUnknown;
 }
 
 /// First 63 bits of a digest of everything that tells this attempt from any other, on any machine.
@@ -95,11 +94,21 @@ bool check_schema(const Connection& connection) {
   return false;
 }
 
-/// Looks at an existing file before anything could change it.
+/// Whether the database has no write-ahead log that holds anything: nobody has it open, or nobody
+/// has written.
+bool is_closed(const fs::path& path) {
+  std::error_code none;
+  const std::uintmax_t pending = fs::file_size(path.string() + "-wal", none);
+  return none || pending == 0;
+}
+
+/// Looks at an existing file before anything could change it, or make files beside it.
 void check_file(const fs::path& path) {
   std::error_code none;
-  if (fs::file_size(path, none) > 0 && !none)
-    check_schema(Connection(path, Connection::Mode::read_only));
+  const std::uintmax_t size = fs::file_size(path, none);
+  if (none || size == 0) return;
+  check_schema(Connection(
+      path, is_closed(path) ? Connection::Mode::read_immutable : Connection::Mode::read_only));
 }
 
 void create_schema(const Connection& connection) {
@@ -163,9 +172,10 @@ std::unique_ptr<ResultStore> ResultStore::open(const fs::path& path) {
   if (sqlite3_db_readonly(connection.get(), "main") == 1)
     throw Error(path.string(), "cannot be written", "a file that can be written",
                 "change its permissions, or name another file with --db");
-  connection.execute("PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL");
-  if (check_schema(connection)) create_schema(connection);
+  connection.execute("PRAGMA foreign_keys = ON; PRAGMA synchronous = NORMAL");
+  const bool empty = check_schema(connection);
   use_write_ahead_log(connection);
+  if (empty) create_schema(connection);
   return std::unique_ptr<ResultStore>(new ResultStore(std::move(state)));
 }
 
@@ -174,13 +184,11 @@ std::unique_ptr<ResultStore> ResultStore::open_read_only(const fs::path& path) {
   if (!fs::exists(path))
     throw Error(path.string(), "there is no such file", "a database of results",
                 "make one with harness run, or name another with --db");
-  // Reading a WAL database makes files beside it; where that cannot be, nobody can be writing
+  check_file(path);
+  // Reading in WAL mode makes files beside the database; where that cannot be, nobody can write
   // either.
   const fs::path folder = path.has_parent_path() ? path.parent_path() : ".";
-  std::error_code none;
-  const std::uintmax_t pending = fs::file_size(path.string() + "-wal", none);
-  const bool closed = none || pending == 0;
-  const bool frozen = closed && access(folder.c_str(), W_OK) != 0;
+  const bool frozen = is_closed(path) && access(folder.c_str(), W_OK) != 0;
   auto state = std::unique_ptr<State>(new State{
       Connection(path, frozen ? Connection::Mode::read_immutable : Connection::Mode::read_only)});
   if (check_schema(state->connection))
@@ -254,6 +262,9 @@ void ResultStore::finish_attempt(std::int64_t attempt, const AttemptOutcome& out
                                  const std::vector<ItemRow>& items) {
   assert(outcome.status != AttemptStatus::running);
   const Connection& connection = state_->connection;
+  // A result is on the disk when this returns, and all that was written before it; the rest need
+  // not wait.
+  connection.execute("PRAGMA synchronous = FULL");
   Transaction transaction(connection);
   // An attempt that another process took for abandoned may still end by itself.
   Statement(connection,
@@ -271,9 +282,8 @@ void ResultStore::finish_attempt(std::int64_t attempt, const AttemptOutcome& out
   int position = 0;
   for (const MetricRow& metric : metrics) {
     const StoredNumber number(metric.value);
-    std::optional<double> error = metric.standard_error;
-    if (error && !std::isfinite(*error)) error.reset();
-    insert_metric.run(attempt, metric.name, position++, number.value, number.status, error,
+    const StoredNumber error(metric.standard_error.value_or(kUnknown));
+    insert_metric.run(attempt, metric.name, position++, number.value, number.status, error.value,
                       metric.count);
   }
 
@@ -285,6 +295,7 @@ void ResultStore::finish_attempt(std::int64_t attempt, const AttemptOutcome& out
                     item.cluster, item.detail_json.empty() ? "{}" : item.detail_json);
   }
   transaction.commit();
+  connection.execute("PRAGMA synchronous = NORMAL");
 }
 
 int ResultStore::retire_abandoned() {

@@ -7,7 +7,6 @@
 #include <sstream>
 
 #include "harness/core/hash.h"
-#include "harness/data/arrow_table.h"
 #include "tests/data/golden_data.h"
 #include "tests/support/support.h"
 
@@ -28,12 +27,6 @@ std::vector<std::string> texts_of_side(const std::string& stem, bool even, std::
     if (const std::string text = stem + " " + std::to_string(i); is_even(text) == even)
       result.push_back(text);
   return result;
-}
-
-const PassageHalves& boolq() {
-  static const PassageHalves halves =
-      halve_passages(read_string_column(find_boolq_validation(), "passage"));
-  return halves;
 }
 
 TEST(HalvePassages, FirstByteOfTheHashDecidesAndOrderStays) {
@@ -79,14 +72,14 @@ TEST(HalvePassages, SharingIsTransitive) {
 // Python found the same by another algorithm (tests/golden/data/generate.py).
 TEST(BoolqWiki, HalvesAreThoseOfTheGolden) {
   const auto& golden = test::golden_data().at("boolq_wiki");
-  for (const auto& [name, half] :
-       {std::pair("measure", &boolq().measure), std::pair("calibrate", &boolq().calibrate)}) {
+  for (const auto& [name, half] : {std::pair("measure", &boolq_wiki_halves().measure),
+                                   std::pair("calibrate", &boolq_wiki_halves().calibrate)}) {
     EXPECT_EQ(half->size(), golden.at(name).at("passages").get<std::size_t>()) << name;
     std::string joined = half->front();
     for (std::size_t i = 1; i < half->size(); ++i) joined += "\n\n" + (*half)[i];
     EXPECT_EQ(sha256(joined), golden.at(name).at("sha256").get<std::string>()) << name;
   }
-  EXPECT_EQ(boolq().measure.size() + boolq().calibrate.size(),
+  EXPECT_EQ(boolq_wiki_halves().measure.size() + boolq_wiki_halves().calibrate.size(),
             golden.at("distinct").get<std::size_t>());
 }
 
@@ -105,8 +98,8 @@ TEST(BoolqWiki, HalvesShareNoEightWords) {
     }
     return runs;
   };
-  const auto measure = runs_of_words(boolq().measure);
-  const auto calibrate = runs_of_words(boolq().calibrate);
+  const auto measure = runs_of_words(boolq_wiki_halves().measure);
+  const auto calibrate = runs_of_words(boolq_wiki_halves().calibrate);
   std::vector<std::string> shared;
   std::set_intersection(measure.begin(), measure.end(), calibrate.begin(), calibrate.end(),
                         std::back_inserter(shared));

@@ -1,0 +1,69 @@
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "harness/report/render.h"
+
+namespace harness {
+namespace {
+
+std::string field(const std::string& text) {
+  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
+  std::string quoted = "\"";
+  for (char c : text) {
+    if (c == '"') quoted += '"';
+    quoted += c;
+  }
+  return quoted + "\"";
+}
+
+void append_line(std::string& csv, const std::vector<std::string>& fields) {
+  for (std::size_t i = 0; i < fields.size(); ++i) {
+    if (i > 0) csv += ',';
+    csv += field(fields[i]);
+  }
+  csv += '\n';
+}
+
+/// Names of the details that any cell of a column has, in the order in which they appear.
+std::vector<std::string> detail_names(const Table& table, std::size_t column) {
+  std::vector<std::string> names;
+  for (const auto& row : table.rows)
+    for (const auto& [name, value] : row[column].details)
+      if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+  return names;
+}
+
+std::string detail(const Cell& cell, const std::string& name) {
+  for (const auto& [its_name, value] : cell.details)
+    if (its_name == name) return value;
+  return "";
+}
+
+}  // namespace
+
+std::string to_csv(const Table& table) {
+  std::vector<std::vector<std::string>> details;
+  std::vector<std::string> titles;
+  for (std::size_t c = 0; c < table.columns.size(); ++c) {
+    const Column& column = table.columns[c];
+    const std::string title =
+        column.group.empty() ? column.title : column.group + " " + column.title;
+    titles.push_back(title);
+    details.push_back(detail_names(table, c));
+    for (const std::string& name : details.back()) titles.push_back(title + " " + name);
+  }
+  std::string csv;
+  append_line(csv, titles);
+  for (const auto& row : table.rows) {
+    std::vector<std::string> fields;
+    for (std::size_t c = 0; c < row.size(); ++c) {
+      fields.push_back(row[c].exact.value_or(row[c].text));
+      for (const std::string& name : details[c]) fields.push_back(detail(row[c], name));
+    }
+    append_line(csv, fields);
+  }
+  return csv;
+}
+
+}  // namespace harness

@@ -1,0 +1,30 @@
+#include "harness/report/statistics.h"
+
+#include <cmath>
+#include <limits>
+
+namespace harness {
+namespace {
+constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
+}  // namespace
+
+double mean(const std::vector<double>& values) {
+  if (values.empty()) return kUnknown;
+  double sum = 0;
+  for (double value : values) sum += value;
+  return sum / static_cast<double>(values.size());
+}
+
+double standard_deviation(const std::vector<double>& values) {
+  if (values.size() < 2) return kUnknown;
+  const double center = mean(values);
+  double squares = 0;
+  for (double value : values) squares += (value - center) * (value - center);
+  return std::sqrt(squares / static_cast<double>(values.size() - 1));
+}
+
+double standard_error_of_mean(const std::vector<double>& values) {
+  return standard_deviation(values) / std::sqrt(static_cast<double>(values.size()));
+}
+
+}  // namespace harness

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "harness/store/result_store.h"
+
+namespace harness {
+
+enum class Alignment { left, right };
+
+struct Column {
+  std::string title;
+  std::string group = {};  // neighbours of one group stand under one heading; empty: none
+  Alignment alignment = Alignment::left;
+  bool machine_only = false;  // in CSV, not in tables for people: constant or long
+};
+
+struct Cell {
+  std::string text;  // for people
+  std::optional<std::string> exact =
+      {};  // for machines where it differs: every digit, empty for nothing
+  // Further columns for machines, after this one: {"standard error", "0.4170..."}.
+  std::vector<std::pair<std::string, std::string>> details = {};
+};
+
+/// A table before it is Markdown, CSV or text. Every row has as many cells as there are columns.
+struct Table {
+  std::string caption;
+  std::vector<Column> columns;
+  std::vector<std::vector<Cell>> rows;
+  std::vector<std::string> notes;  // under the table, one line each
+};
+
+/// What a query gave, as it is: numbers to the right, NULL as NULL.
+Table result_table(const ResultStore::ResultSet& result);
+
+/// A number with the digits that its uncertainty leaves: two digits of the uncertainty, and the
+/// value to the same place ("23.11 ± 0.42"); four significant digits where none is known. NaN and
+/// infinities are words.
+std::string format_measured(double value, std::optional<double> uncertainty = std::nullopt);
+
+}  // namespace harness

@@ -1,0 +1,212 @@
+#include <gmock/gmock.h>
+#include <sys/wait.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <sstream>
+
+#include "tests/support/support.h"
+
+// The program itself, as a person calls it.
+
+namespace harness {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+struct Outcome {
+  int status = -1;
+  std::string out, error;
+};
+
+class CommandLineTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string text;
+    for (int i = 0; i < 60; ++i)
+      text += "The model speaks the same language, only " + std::to_string(i * 7919 % 1000) +
+              " worse. ";
+    test::write_file(folder_ / "text.txt", text);
+  }
+  /// Runs `harness ARGUMENTS` in the test's folder through the shell.
+  Outcome harness(const std::string& arguments, const std::string& before = "") {
+    std::string command = "cd " + folder_.path().string() + " && " + before + " " +
+                          HARNESS_PROGRAM + " " + arguments + " >out.txt 2>error.txt </dev/null";
+    int raw = std::system(command.c_str());
+    return {WIFEXITED(raw) ? WEXITSTATUS(raw) : -1, test::read_file(folder_ / "out.txt"),
+            test::read_file(folder_ / "error.txt")};
+  }
+  /// Writes an experiment on the tiny checkpoint; `more` follows its common keys.
+  void write_experiment(const std::string& more) {
+    test::write_file(
+        folder_ / "e.toml",
+        "name = 'tiny'\nmodel = '" + model() +
+            "'\ndtype = 'fp32'\nevals = [{ name = 'perplexity', text = 'text.txt', window = 64, "
+            "limit = 4 }]\n" +
+            more);
+  }
+  static std::string model() { return test::golden("tiny").string(); }
+  test::TemporaryFolder folder_;
+};
+
+const char* const kTwoRuns =
+    "[[run]]\nlabel='full'\n[[run]]\nlabel='RTN'\nformat='w4a4kv4'\nmethods=['rtn']\n";
+
+TEST_F(CommandLineTest, RunPrintsTheTableAndReportPrintsItAgain) {
+  write_experiment(kTwoRuns);
+  Outcome run = harness("run e.toml");
+  EXPECT_EQ(run.status, 0) << run.error;
+  EXPECT_THAT(run.out, AllOf(HasSubstr("full"), HasSubstr("RTN"), HasSubstr("w4a4kv4")));
+  Outcome report = harness("report tiny");
+  EXPECT_EQ(report.status, 0) << report.error;
+  EXPECT_THAT(report.out, AllOf(HasSubstr("| "), HasSubstr("RTN")));
+  EXPECT_EQ(harness("report tiny --format csv --out t.csv").status, 0);
+  EXPECT_THAT(test::read_file(folder_ / "t.csv"), HasSubstr("w4a4kv4"));
+  Outcome show = harness("show RTN");
+  EXPECT_EQ(show.status, 0) << show.error;
+  EXPECT_THAT(show.out, AllOf(HasSubstr("harness.commit"), HasSubstr("perplexity")));
+  Outcome sql = harness("sql \"select count(*) as n from items\" --csv");
+  EXPECT_EQ(sql.out, "n\n8\n") << sql.error;
+}
+
+TEST_F(CommandLineTest, ExitStatusTellsSuccessFailureAndBadRequest) {
+  write_experiment(
+      "[[run]]\nlabel='good'\n[[run]]\nlabel='bad'\nevals=[{name='perplexity', text='text.txt', "
+      "window=1000}]\n");
+  Outcome some_failed = harness("run e.toml");
+  EXPECT_EQ(some_failed.status, 1) << some_failed.error;
+  EXPECT_THAT(some_failed.out, HasSubstr("bad"));
+  write_experiment("[[run]]\nlabel='a'\nmethods=['rtm']\n");
+  Outcome bad_request = harness("run e.toml");
+  EXPECT_EQ(bad_request.status, 2);
+  EXPECT_THAT(bad_request.error, AllOf(HasSubstr("e.toml"), HasSubstr("did you mean \"rtn\"?")));
+  EXPECT_EQ(harness("run missing.toml").status, 2);
+  EXPECT_EQ(harness("rnu").status, 2);
+  EXPECT_EQ(harness("").status, 2);
+}
+
+TEST_F(CommandLineTest, HelpShowsExamplesEverywhere) {
+  EXPECT_THAT(harness("--help").out, HasSubstr("harness run experiments/quickstart.toml"));
+  for (const char* command : {"run", "eval", "list", "describe", "show", "sql", "report", "doctor",
+                              "tokenize", "logits"}) {
+    Outcome help = harness(std::string(command) + " --help");
+    EXPECT_EQ(help.status, 0) << command;
+    EXPECT_THAT(help.out, HasSubstr("xample")) << command;
+    EXPECT_THAT(help.out, HasSubstr(std::string("harness ") + command)) << command;
+  }
+}
+
+TEST_F(CommandLineTest, EvalWritesTheExperimentThatItRuns) {
+  Outcome eval =
+      harness("eval " + model() +
+              " --format none w4a16 --methods rtn --limit 3 --dtype fp32 --db d/r.sqlite "
+              "--set evals.perplexity.text=text.txt --set evals.perplexity.window=64");
+  ASSERT_EQ(eval.status, 0) << eval.error;
+  EXPECT_THAT(eval.out, AllOf(HasSubstr("tiny"), HasSubstr("tiny w4a16")));
+  std::size_t at = eval.error.find("experiment: ");
+  ASSERT_NE(at, std::string::npos) << eval.error;
+  std::string file = eval.error.substr(at + 12, eval.error.find('\n', at) - at - 12);
+  Outcome again = harness("run " + file + " --db again.sqlite");
+  EXPECT_EQ(again.status, 0) << again.error;
+  EXPECT_EQ(again.out, eval.out);
+}
+
+TEST_F(CommandLineTest, SetOnlyAndDataChangeWhatIsRun) {
+  write_experiment(kTwoRuns);
+  EXPECT_EQ(harness("run e.toml --only RTN --set evals.perplexity.limit=2").status, 0);
+  EXPECT_EQ(harness("sql 'select count(*) as n from items' --csv").out, "n\n2\n");
+  std::filesystem::create_directory(folder_ / "data");
+  std::filesystem::rename(folder_ / "text.txt", folder_ / "data/text.txt");
+  EXPECT_EQ(harness("run e.toml --db b.sqlite").status, 2);
+  EXPECT_EQ(harness("run e.toml --db b.sqlite --data data").status, 0);
+  EXPECT_EQ(harness("run e.toml --db c.sqlite", "HARNESS_DATA=data").status, 0);
+}
+
+TEST_F(CommandLineTest, ListAndDescribeNameWhatThereIs) {
+  Outcome list = harness("list");
+  EXPECT_THAT(list.out, AllOf(HasSubstr("rtn"), HasSubstr("perplexity"), HasSubstr("safetensors"),
+                              HasSubstr("gguf")));
+  EXPECT_THAT(harness("describe rtn").out, AllOf(HasSubstr("mse_clip"), HasSubstr("false")));
+  EXPECT_THAT(harness("describe perplexity").out, AllOf(HasSubstr("window"), HasSubstr("2048")));
+  EXPECT_THAT(harness("describe experiment").out, HasSubstr("dtype"));
+  Outcome unknown = harness("describe rtm");
+  EXPECT_EQ(unknown.status, 2);
+  EXPECT_THAT(unknown.error, HasSubstr("did you mean \"rtn\"?"));
+}
+
+TEST_F(CommandLineTest, TokenizePrintsAJsonArrayALine) {
+  test::write_file(folder_ / "lines.txt", "The model\n\nworse.\n");
+  Outcome outcome = harness("tokenize " + model() + " --file lines.txt");
+  ASSERT_EQ(outcome.status, 0) << outcome.error;
+  std::istringstream lines(outcome.out);
+  std::vector<std::string> found;
+  for (std::string line; std::getline(lines, line);) found.push_back(line);
+  ASSERT_EQ(found.size(), 3u);
+  EXPECT_EQ(found[1], "[]");
+  EXPECT_EQ(found[0].front(), '[');
+  EXPECT_EQ(harness("tokenize " + model() + " --file missing.txt").status, 2);
+}
+
+TEST_F(CommandLineTest, LogitsWritesANumpyFileWithoutATokenizer) {
+  std::filesystem::create_directory(folder_ / "m");
+  for (const char* name : {"config.json", "model.safetensors"})
+    std::filesystem::copy(test::golden("tiny") / name, folder_ / "m" / name);
+  Outcome outcome = harness("logits m --tokens 1,2,3 --out l.npy");
+  ASSERT_EQ(outcome.status, 0) << outcome.error;
+  std::string file = test::read_file(folder_ / "l.npy");
+  EXPECT_EQ(file.substr(0, 6), "\x93NUMPY");
+  EXPECT_THAT(file, HasSubstr("(3, 300)"));
+  EXPECT_EQ(file.size() % 64, 3 * 300 * 4 % 64);
+  Outcome beyond = harness("logits m --tokens 1,300 --out l.npy");
+  EXPECT_EQ(beyond.status, 2);
+  EXPECT_THAT(beyond.error, HasSubstr("300"));
+}
+
+TEST_F(CommandLineTest, DoctorTellsWhatThereIs) {
+  Outcome doctor = harness("doctor");
+  EXPECT_EQ(doctor.status, 0);
+  for (const char* word : {"LibTorch", "AVX-512", "AMX", "CUDA", "memory", "cache", "Hugging Face"})
+    EXPECT_THAT(doctor.out, HasSubstr(word));
+}
+
+TEST_F(CommandLineTest, ReadingNeedsADatabaseThatIsThere) {
+  for (const char* command : {"report x", "show x", "sql 'select 1'"}) {
+    Outcome outcome = harness(std::string(command) + " --db none.sqlite");
+    EXPECT_EQ(outcome.status, 2) << command;
+    EXPECT_THAT(outcome.error, HasSubstr("none.sqlite")) << command;
+  }
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "none.sqlite"));
+}
+
+TEST_F(CommandLineTest, SqlOnlyReads) {
+  write_experiment("[[run]]\nlabel='a'\n");
+  ASSERT_EQ(harness("run e.toml").status, 0);
+  EXPECT_EQ(harness("sql 'delete from items'").status, 2);
+  EXPECT_EQ(harness("sql 'select count(*) as n from items' --csv").out, "n\n4\n");
+}
+
+TEST_F(CommandLineTest, CtrlCEndsCleanlyAndTheSameCommandGoesOn) {
+  // Windows of 2 tokens on many runs: long enough to be interrupted, short to finish later.
+  std::string runs;
+  for (int i = 0; i < 30; ++i)
+    runs += "[[run]]\nlabel='r" + std::to_string(i) +
+            "'\nevals=[{name='perplexity', text='text.txt', window=2, limit=" +
+            std::to_string(300 + i) + "}]\n";
+  write_experiment(runs);
+  Outcome stopped = harness("run e.toml", "timeout --preserve-status -s INT 1.5");
+  ASSERT_EQ(stopped.status, 130) << stopped.error
+                                 << "(a machine so fast that all is done in 1.5 s?)";
+  EXPECT_THAT(stopped.error, HasSubstr("the same command goes on"));
+  EXPECT_EQ(
+      harness("sql \"select count(*) as n from attempts where status = 'running'\" --csv").out,
+      "n\n0\n");
+  Outcome rest = harness("run e.toml");
+  EXPECT_EQ(rest.status, 0) << rest.error;
+  EXPECT_EQ(
+      harness("sql \"select count(*) as n from metrics where name = 'perplexity'\" --csv").out,
+      "n\n30\n");
+}
+
+}  // namespace
+}  // namespace harness

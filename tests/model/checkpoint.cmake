@@ -1,0 +1,3 @@
+harness_test(model_config_test SOURCES config_test.cc LINK harness_model)
+harness_test(model_checkpoint_test TORCH
+  SOURCES checkpoint_test.cc damaged_files_test.cc gguf_test.cc npy_test.cc safetensors_test.cc LINK harness_model)

@@ -1,0 +1,29 @@
+#include "harness/report/statistics.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+namespace harness::test {
+namespace {
+
+TEST(StatisticsTest, MeanAndSpreadOfKnownValues) {
+  const std::vector<double> values = {2, 4, 4, 4, 5, 5, 7, 9};
+  EXPECT_DOUBLE_EQ(mean(values), 5);
+  EXPECT_DOUBLE_EQ(standard_deviation(values), std::sqrt(32.0 / 7));
+  EXPECT_DOUBLE_EQ(standard_error_of_mean(values), std::sqrt(32.0 / 7 / 8));
+}
+
+TEST(StatisticsTest, ASpreadOfLargeNearValuesIsNotLost) {
+  EXPECT_DOUBLE_EQ(standard_deviation({1e9 + 1, 1e9 + 2, 1e9 + 3}), 1);
+}
+
+TEST(StatisticsTest, TooFewValuesHaveNoSpread) {
+  EXPECT_TRUE(std::isnan(mean({})));
+  EXPECT_EQ(mean({3}), 3);
+  EXPECT_TRUE(std::isnan(standard_deviation({3})));
+  EXPECT_TRUE(std::isnan(standard_error_of_mean({3})));
+}
+
+}  // namespace
+}  // namespace harness::test

@@ -1,0 +1,97 @@
+#include "harness/run/plan.h"
+
+#include <gmock/gmock.h>
+
+#include "tests/run/fixture.h"
+
+namespace harness {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+class PlanTest : public testing::Test {
+ protected:
+  void SetUp() override { test::write_file(text_, test::some_text()); }
+  Plan plan(const std::string& runs, const ExperimentOptions& options = {}) {
+    return make_plan(test::tiny_experiment(text_.string(), runs, options), test::all_plugins());
+  }
+  std::string error(const std::string& runs, const ExperimentOptions& options = {}) {
+    return test::error_of([&] { plan(runs, options); });
+  }
+  test::TemporaryFolder folder_;
+  std::filesystem::path text_ = folder_ / "text.txt";
+};
+
+const char* const kRtn = "[[run]]\nlabel='r'\nformat='w4a16'\nmethods=['rtn']\n";
+
+TEST_F(PlanTest, KeysDependOnWhatCountsAndOnNothingElse) {
+  PlannedRun run = std::move(plan(kRtn).runs[0]);
+  auto eval_key = [&](const std::string& runs, const ExperimentOptions& options = {}) {
+    return plan(runs, options).runs[0].eval_stages[0].key;
+  };
+  EXPECT_EQ(eval_key(std::string("# a comment\n") + kRtn), run.eval_stages[0].key);
+  EXPECT_EQ(eval_key("[[run]]\nlabel='other'\nformat='w4a16'\nmethods=[{name='rtn'}]\n"),
+            run.eval_stages[0].key);
+  // Nothing here draws: the seed changes the run, not its stages.
+  EXPECT_EQ(eval_key(kRtn, {.set = {"seed=1"}}), run.eval_stages[0].key);
+  EXPECT_NE(plan(kRtn, {.set = {"seed=1"}}).runs[0].row.key, run.row.key);
+  EXPECT_NE(eval_key(kRtn, {.set = {"run.r.format=w3a16"}}), run.eval_stages[0].key);
+  EXPECT_NE(eval_key(kRtn, {.set = {"methods.rtn.mse_clip=true"}}), run.eval_stages[0].key);
+  EXPECT_NE(eval_key(kRtn, {.set = {"dtype=bf16"}}), run.eval_stages[0].key);
+  EXPECT_NE(eval_key(kRtn, {.set = {"evals.perplexity.limit=5"}}), run.eval_stages[0].key);
+}
+
+TEST_F(PlanTest, MeasuringAChangedTextIsAnotherStage) {
+  std::string before = plan(kRtn).runs[0].eval_stages[0].key;
+  test::write_file(text_, test::some_text() + "!");
+  EXPECT_NE(plan(kRtn).runs[0].eval_stages[0].key, before);
+}
+
+TEST_F(PlanTest, ReportsTheProblemsOfAllRunsAtOnce) {
+  std::string text = error(
+      "[[run]]\nlabel='a'\nmethods=['rtm']\n"
+      "[[run]]\nlabel='b'\nevals=['perplexty']\n"
+      "[[run]]\nlabel='c'\nmodel='no/such-model'\n"
+      "[[run]]\nlabel='d'\ndevice='gpu'\n"
+      "[[run]]\nlabel='e'\nformat='w4a16'\nmethods=[{name='rtn', mse_clp=true}]\n"
+      "[[run]]\nlabel='f'\nevals=[{name='perplexity', text='missing.txt'}]\n");
+  EXPECT_THAT(text, HasSubstr("did you mean \"rtn\"?"));
+  EXPECT_THAT(text, HasSubstr("did you mean \"perplexity\"?"));
+  EXPECT_THAT(text, HasSubstr("no/such-model"));
+  EXPECT_THAT(text, HasSubstr("device is \"gpu\""));
+  EXPECT_THAT(text, HasSubstr("did you mean \"mse_clip\"?"));
+  EXPECT_THAT(text, HasSubstr("missing.txt"));
+}
+
+TEST_F(PlanTest, WeightsWithoutAQuantizerAreAnErrorAndNoSilentRtn) {
+  EXPECT_THAT(error("[[run]]\nlabel='a'\nformat='w4a16'\n"),
+              HasSubstr("no method of the run does"));
+  EXPECT_THAT(error("[[run]]\nlabel='a'\nformat='w4a16'\nmethods=['rtn','rtn']\n"),
+              HasSubstr("2 methods quantize the weights"));
+  EXPECT_THAT(error("[[run]]\nlabel='a'\nformat='none'\nmethods=['rtn']\n"),
+              HasSubstr("leaves weights untouched"));
+  EXPECT_THAT(error("[[run]]\nlabel='a'\nevals=[]\n"), HasSubstr("no evals"));
+}
+
+TEST_F(PlanTest, FormatsThatDoNotFitTheModelAreFoundBeforehand) {
+  EXPECT_THAT(error("[[run]]\nlabel='a'\nformat='w4a16g5'\nmethods=['rtn']\n"), HasSubstr("5"));
+}
+
+TEST_F(PlanTest, CalibratingOnTheMeasuredTextIsAnErrorUnlessAllowed) {
+  std::string run = "[[run]]\nlabel='a'\ncalibration={text='" + text_.string() + "', length=16}\n";
+  EXPECT_THAT(error(run), HasSubstr("allow_overlap"));
+  EXPECT_THAT(error(run), HasSubstr("perplexity"));
+  EXPECT_NO_THROW(plan(run, {.set = {"run.a.calibration.allow_overlap=true"}}));
+}
+
+TEST_F(PlanTest, OnlyPlansTheSelectedRuns) {
+  std::string two = std::string(kRtn) + "[[run]]\nlabel='none'\n";
+  Plan one = plan(two, {.only = {"none"}});
+  ASSERT_EQ(one.runs.size(), 1u);
+  EXPECT_EQ(one.runs[0].row.position, 1);
+  EXPECT_EQ(one.experiment.key, plan(two).experiment.key);
+}
+
+}  // namespace
+}  // namespace harness

@@ -1,0 +1,198 @@
+#include "harness/run/runner.h"
+
+#include <gmock/gmock.h>
+
+#include <algorithm>
+
+#include "tests/run/fixture.h"
+
+namespace harness {
+namespace {
+
+using testing::HasSubstr;
+
+struct NoConfig {
+  template <class V>
+  void visit(V&&) {}
+};
+
+/// An eval that goes wrong in the way its name says.
+template <class Failure>
+class FailingEval : public Eval {
+ public:
+  explicit FailingEval(NoConfig) {}
+  std::string protocol() const override { return "failing/1"; }
+  int version() const override { return 1; }
+  void check(const DataContext&, Problems&) const override {}
+  std::vector<DataUse> data(const DataContext&) const override { return {}; }
+  std::vector<Metric> run(EvalContext&) const override { throw Failure(); }
+};
+struct Broken : std::runtime_error {
+  Broken() : std::runtime_error("this eval is broken") {}
+};
+
+/// Compares the run's model with its references.
+class ReferenceEval : public Eval {
+ public:
+  explicit ReferenceEval(NoConfig) {}
+  std::string protocol() const override { return "references/1"; }
+  int version() const override { return 1; }
+  EvalTraits traits() const override { return {.uses_seed = false, .needs_base = true}; }
+  void check(const DataContext&, Problems&) const override {}
+  std::vector<DataUse> data(const DataContext&) const override { return {}; }
+  std::vector<Metric> run(EvalContext& context) const override {
+    at::Tensor tokens = at::arange(3, 19, at::kLong).unsqueeze(0);
+    auto distance = [&](References::Role role) {
+      at::Tensor difference =
+          context.references.model(role).logits(tokens) - context.model.logits(tokens);
+      return difference.abs().max().item<double>();
+    };
+    return {{"to aligned", distance(References::Role::aligned), std::nullopt, 1},
+            {"to base", distance(References::Role::base), std::nullopt, 1}};
+  }
+};
+
+/// A method that needs calibration tokens and writes their sum into a norm, so that it shows in the
+/// results.
+class CalibratedMethod : public Method {
+ public:
+  explicit CalibratedMethod(NoConfig) {}
+  MethodTraits traits() const override {
+    return {.quantizes_weights = false,
+            .needs_calibration = true,
+            .needs_base = false,
+            .uses_seed = true};
+  }
+  int version() const override { return 1; }
+  void check(const Format&, const LlamaConfig&, Problems&) const override {}
+  void apply(MethodContext& context) const override {
+    double factor = 1 + context.calibration->tokens().to(at::kDouble).mean().item<double>() / 1000;
+    context.model.final_norm() = context.model.final_norm() * factor;
+  }
+};
+
+class RunnerTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    test::write_file(text_, test::some_text());
+    register_all_plugins(plugins_);
+    plugins_.add_eval<FailingEval<Broken>, NoConfig>("broken", "fails");
+    plugins_.add_eval<FailingEval<Interrupted>, NoConfig>("interrupted", "is stopped");
+    plugins_.add_eval<ReferenceEval, NoConfig>("references", "compares");
+    plugins_.add_method<CalibratedMethod, NoConfig>("calibrated", "reads calibration");
+  }
+  Plan plan(const std::string& runs, const ExperimentOptions& options = {}) {
+    return make_plan(test::tiny_experiment(text_.string(), runs, options), plugins_);
+  }
+  RunSummary run(const std::string& runs, const std::string& database = "a.sqlite",
+                 const ExperimentOptions& options = {}) {
+    auto store = ResultStore::open(folder_ / database);
+    return run_plan(plan(runs, options), *store, no_progress());
+  }
+  /// One cell of a query, as text.
+  std::string cell(const std::string& sql, const std::string& database = "a.sqlite") {
+    auto result = ResultStore::open_read_only(folder_ / database)->query(sql);
+    if (result.rows.size() != 1) return "rows: " + std::to_string(result.rows.size());
+    return result.rows[0][0].value_or("NULL");
+  }
+  Plugins plugins_;
+  test::TemporaryFolder folder_;
+  std::filesystem::path text_ = folder_ / "text.txt";
+};
+
+const char* const kTwoRuns =
+    "[[run]]\nlabel='none'\n[[run]]\nlabel='RTN'\nformat='w4a4kv4'\nmethods=['rtn']\n";
+
+TEST_F(RunnerTest, StoresMetricsItemsAndProvenance) {
+  RunSummary summary = run(kTwoRuns);
+  EXPECT_EQ(summary.succeeded, 2);
+  EXPECT_EQ(summary.failed, 0);
+  EXPECT_EQ(cell("select count(*) from items"), "12");
+  EXPECT_EQ(cell("select count(*) from metrics where name = 'perplexity' and status = 'finite'"),
+            "2");
+  EXPECT_EQ(cell("select count(distinct value) from metrics where name = 'perplexity'"), "2");
+  EXPECT_EQ(cell("select count(*) from attempts where status <> 'succeeded'"), "0");
+  for (const char* key : {"harness.commit", "libtorch.version", "threads", "device", "model.digest",
+                          "tokenizer.digest", "data.text.txt"})
+    EXPECT_NE(cell(std::string("select count(*) from provenance where key = '") + key + "'"), "0")
+        << key;
+  EXPECT_EQ(cell("select min(wall_seconds) > 0 and min(peak_memory_bytes) > 1000000 from attempts"),
+            "1");
+}
+
+TEST_F(RunnerTest, WhatIsStoredIsNotDoneAgain) {
+  run(kTwoRuns);
+  std::string attempts = cell("select count(*) from attempts");
+  EXPECT_EQ(run(kTwoRuns).succeeded, 2);
+  EXPECT_EQ(cell("select count(*) from attempts"), attempts);
+  // A new row is done, the stored ones are not.
+  run(std::string(kTwoRuns) + "[[run]]\nlabel='W8'\nformat='w8a16'\nmethods=['rtn']\n");
+  EXPECT_EQ(cell("select count(*) from attempts"), std::to_string(std::stoi(attempts) + 3));
+}
+
+TEST_F(RunnerTest, TwoRunsFromScratchAreEqualToTheLastDigit) {
+  run(kTwoRuns, "a.sqlite");
+  run(kTwoRuns, "b.sqlite");
+  const char* metrics =
+      "select group_concat(value || name) from (select * from metrics order by value, name)";
+  const char* items = "select group_concat(score) from (select * from items order by score)";
+  EXPECT_EQ(cell(metrics, "a.sqlite"), cell(metrics, "b.sqlite"));
+  EXPECT_EQ(cell(items, "a.sqlite"), cell(items, "b.sqlite"));
+}
+
+TEST_F(RunnerTest, AFailedRunIsARowAndTheOthersGoOn) {
+  RunSummary summary = run("[[run]]\nlabel='bad'\nevals=['broken', {name='perplexity', text='" +
+                           text_.string() + "', window=64}]\n[[run]]\nlabel='good'\n");
+  EXPECT_EQ(summary.succeeded, 1);
+  EXPECT_EQ(summary.failed, 1);
+  EXPECT_EQ(cell("select message from attempts where status = 'failed'"), "this eval is broken");
+  EXPECT_EQ(cell("select count(*) from metrics where name = 'perplexity'"), "2");
+}
+
+TEST_F(RunnerTest, AMethodThatFailsFailsItsRunOnly) {
+  // One token more than the model has positions: known only when the text is tokenised.
+  RunSummary summary = run("[[run]]\nlabel='bad'\nevals=[{name='perplexity', text='" +
+                           text_.string() + "', window=129}]\n[[run]]\nlabel='good'\n");
+  EXPECT_EQ(summary.failed, 1);
+  EXPECT_EQ(summary.succeeded, 1);
+  EXPECT_THAT(cell("select message from attempts where status = 'failed'"),
+              HasSubstr("128 positions"));
+}
+
+TEST_F(RunnerTest, AnInterruptKeepsWhatIsFinishedAndGoesOnLater) {
+  std::string runs = std::string("[[run]]\nlabel='first'\n") +
+                     "[[run]]\nlabel='second'\nevals=['interrupted']\n[[run]]\nlabel='third'"
+                     "\nformat='w4a16'\nmethods=['rtn']\n";
+  RunSummary summary = run(runs);
+  EXPECT_TRUE(summary.interrupted);
+  EXPECT_EQ(summary.succeeded, 1);
+  EXPECT_EQ(cell("select count(*) from attempts where status = 'interrupted'"), "1");
+  EXPECT_EQ(cell("select count(*) from metrics where name = 'perplexity'"), "1");
+}
+
+TEST_F(RunnerTest, ReferencesAreTheUnquantizedModelAndTheBase) {
+  run("base = '" + test::golden("tiny").string() +
+      "'\n[[run]]\nlabel='none'\nevals=['references']\n"
+      "[[run]]\nlabel='RTN'\nformat='w3a16'\nmethods=['rtn']\nevals=['references']\n");
+  EXPECT_EQ(cell("select count(*) from metrics where value = 0"), "2");
+  EXPECT_EQ(cell("select count(*) from metrics where value > 0.01"), "2");
+}
+
+TEST_F(RunnerTest, AnEvalThatNeedsABaseSaysSoBeforehand) {
+  EXPECT_THAT(test::error_of([&] { plan("[[run]]\nlabel='a'\nevals=['references']\n"); }),
+              HasSubstr("needs the pre-trained base"));
+}
+
+TEST_F(RunnerTest, CalibrationReachesTheMethodAndItsSeedTheKey) {
+  test::write_file(folder_ / "calibration.txt", "Another text. " + test::some_text());
+  std::string runs = "calibration = { text = '" + (folder_ / "calibration.txt").string() +
+                     "', samples = 2, length = 16 "
+                     "}\n[[run]]\nlabel='c'\nmethods=['calibrated']\n[sweep]\nseed=[0,1]\n";
+  EXPECT_EQ(run(runs).succeeded, 2);
+  EXPECT_EQ(cell("select count(distinct value) from metrics where name = 'perplexity'"), "2");
+  EXPECT_THAT(test::error_of([&] { plan("[[run]]\nlabel='c'\nmethods=['calibrated']\n"); }),
+              HasSubstr("needs calibration text"));
+}
+
+}  // namespace
+}  // namespace harness
