@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "harness/kernels/cpu_kernels.h"
+#include "harness/kernels/lanes_portable.h"
 #include "harness/kernels/quantize_scalar.h"
 #include "harness/kernels/token_nll_lanes.h"
 
@@ -128,67 +129,10 @@ bool quantize(DType dtype, const void* w, void* codes, void* scales, void* zeros
   return false;
 }
 
-/// 16 lanes in plain C++, for token_nll.
-struct PortableLanes {
-  struct F {
-    float lane[kLanes];
-  };
-  template <class Function>
-  static F each(Function&& function) {
-    F result;
-    for (int i = 0; i < kLanes; ++i) result.lane[i] = function(i);
-    return result;
-  }
-  static F set(float value) {
-    return each([&](int) { return value; });
-  }
-  template <class T>
-  static F load(const T* x) {
-    return each([&](int i) { return to_compute(x[i]); });
-  }
-  template <class T>
-  static F load_part(const T* x, int count, float fill) {
-    return each([&](int i) { return i < count ? to_compute(x[i]) : fill; });
-  }
-  static F add(const F& a, const F& b) {
-    return each([&](int i) { return a.lane[i] + b.lane[i]; });
-  }
-  static F sub(const F& a, const F& b) {
-    return each([&](int i) { return a.lane[i] - b.lane[i]; });
-  }
-  static F mul(const F& a, const F& b) {
-    return each([&](int i) { return a.lane[i] * b.lane[i]; });
-  }
-  static F max(const F& a, const F& b) {
-    return each([&](int i) { return larger(a.lane[i], b.lane[i]); });
-  }
-  /// To the nearest integer, ties to even, for magnitudes below 2^22.
-  static F round(const F& a) {
-    return each([&](int i) { return (a.lane[i] + 0x1.8p23f) - 0x1.8p23f; });
-  }
-  static F scale_by_power_of_two(const F& p, const F& n) {
-    return each([&](int i) {
-      const float exponent = n.lane[i] > -126.0f ? n.lane[i] : -126.0f;
-      return p.lane[i] *
-             float_of(static_cast<std::uint32_t>(static_cast<int>(exponent) + 127) << 23);
-    });
-  }
-  static F zero_below(const F& value, const F& d, float cutoff) {
-    return each([&](int i) { return d.lane[i] < cutoff ? 0.0f : value.lane[i]; });
-  }
-  static float reduce_max(F a) {
-    float result = a.lane[0];
-    for (float value : a.lane) result = larger(value, result);
-    return result;
-  }
-  static float reduce_sum(F a) { return fold_lanes(a.lane); }
-};
-
 }  // namespace
 
 const CpuKernels& portable_kernels() {
-  static constexpr CpuKernels kernels{"portable", fake_quantize, quantize,
-                                      token_nll<PortableLanes>};
+  static constexpr CpuKernels kernels{"portable", fake_quantize, quantize, token_nll<Portable>};
   return kernels;
 }
 

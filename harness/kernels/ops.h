@@ -30,9 +30,9 @@ struct QuantizedWeight {
 /// is kept.
 /// @param x     floating point, any shape; the last dimension must be a multiple of the group
 /// @param what  name of the tensor for messages ("layer 3, input of down")
-/// @throws Error on NaN or infinity (names `what` and the index), on a group that does not divide,
-/// on bits
-///         other than 2 to 8 and 16
+/// @throws Error on NaN or infinity (names `what` and the index), on a group that does not divide
+/// and
+///         on bits other than 2 to 8 and 16
 at::Tensor fake_quantize(const at::Tensor& x, const QuantSpec& spec, const std::string& what);
 
 /// Quantizes a weight [out, in] per row or per spec.group inputs, to 2 to 8 bits.

@@ -8,7 +8,8 @@ namespace harness {
 namespace {
 
 bool is_word(std::string_view character) {
-  static const Regex kWord(R"(\w)");
+  // Of the Rust crate regex, whose \w has no Oniguruma exceptions.
+  static const Regex kWord(R"([\w])");
   return !kWord.find_all(character).empty();
 }
 
@@ -55,11 +56,10 @@ AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Normalizer* norma
     : tokens_(std::move(tokens)) {
   for (const AddedToken& token : tokens_) {
     by_content_[token.content] = &token;
-    by_id_[token.id] = &token;
-    if (!token.normalized)
-      plain_.add(token.content, &token);
-    else
-      normalized_.add(normalizer ? normalizer->apply(token.content) : token.content, &token);
+    std::string searched = token.content;
+    if (token.normalized && normalizer) searched = normalizer->apply(searched);
+    (token.normalized ? normalized_ : plain_).add(searched, &token);
+    by_id_[token.id] = std::move(searched);
   }
 }
 
@@ -68,9 +68,9 @@ const AddedToken* AddedTokens::find(std::string_view content) const {
   return found == by_content_.end() ? nullptr : found->second;
 }
 
-const AddedToken* AddedTokens::find(std::int64_t id) const {
+const std::string* AddedTokens::text(std::int64_t id) const {
   auto found = by_id_.find(id);
-  return found == by_id_.end() ? nullptr : found->second;
+  return found == by_id_.end() ? nullptr : &found->second;
 }
 
 void AddedTokens::cut(const Matcher& matcher, std::string_view text,

@@ -44,7 +44,9 @@ class AddedTokens {
   /// Cuts valid UTF-8 into added tokens and normalised text.
   std::vector<TextPart> split(std::string_view text, const Normalizer* normalizer) const;
   const AddedToken* find(std::string_view content) const;
-  const AddedToken* find(std::int64_t id) const;
+  /// What the id decodes to: the content, normalised where the token is; null for an id that is
+  /// none of these.
+  const std::string* text(std::int64_t id) const;
   const std::vector<AddedToken>& all() const { return tokens_; }
 
  private:
@@ -60,7 +62,7 @@ class AddedTokens {
 
   std::vector<AddedToken> tokens_;
   TextMap<const AddedToken*> by_content_;
-  std::unordered_map<std::int64_t, const AddedToken*> by_id_;
+  std::unordered_map<std::int64_t, std::string> by_id_;
   Matcher plain_, normalized_;
 };
 

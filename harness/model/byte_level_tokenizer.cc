@@ -51,7 +51,7 @@ std::optional<std::int64_t> ByteLevelTokenizer::token_to_id(std::string_view tok
 }
 
 const std::string* ByteLevelTokenizer::token(std::int64_t id) const {
-  if (const AddedToken* added = added_.find(id)) return &added->content;
+  if (const std::string* added = added_.text(id)) return added;
   return parts_.model->token(id);
 }
 

@@ -38,12 +38,16 @@ std::string category_class(const std::string& category) {
   return text;
 }
 
-std::string word_class() {
+/// \w. Oniguruma counts ², ³, ¹, ¼, ½ and ¾ as word characters, but not where \w stands inside a
+/// class.
+std::string word_class(bool in_class) {
   std::string text;
   for (const char* category : {"L", "M", "Nd", "Nl", "Pc"}) text += category_class(category);
-  for (const CodePointRange& range : kWordExtra)
+  for (const CodePointRange& range : kWordExtra) {
+    if (in_class && range.first < 0x100) continue;
     text += fmt::format("\\x{{{:x}}}-\\x{{{:x}}}", static_cast<unsigned>(range.first),
                         static_cast<unsigned>(range.last));
+  }
   return text;
 }
 
@@ -126,12 +130,12 @@ class Translator {
         put_class(category_class("Nd"), false);
         break;
       case 'w':
-        put_class(word_class(), false);
+        put_class(word_class(in_class_), false);
         break;
       case 'D':
       case 'W':
         if (in_class_) unsupported(where_, pattern_, fmt::format("\\{} inside a class", kind));
-        put_class(kind == 'D' ? category_class("Nd") : word_class(), true);
+        put_class(kind == 'D' ? category_class("Nd") : word_class(false), true);
         break;
       case 'p':
       case 'P':

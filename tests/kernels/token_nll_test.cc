@@ -5,7 +5,9 @@
 #include <limits>
 
 #include "harness/kernels/cpu_kernels.h"
+#include "harness/kernels/lanes_portable.h"
 #include "harness/kernels/ops.h"
+#include "harness/kernels/token_nll_lanes.h"
 #include "tests/support/support.h"
 
 namespace harness {
@@ -98,6 +100,16 @@ TEST(TokenNll, EveryImplementationGivesTheSameBits) {
         EXPECT_TRUE(at::equal(reference, nll)) << kernels->name << ", vocabulary " << vocabulary;
       }
     }
+  }
+}
+
+TEST(TokenNll, ExponentialIsWithinTwoUlp) {
+  using kernels::Portable;
+  for (float d = -86.0f; d <= 0.0f; d += 0.00173f) {
+    const float found = kernels::exp_nonpositive<Portable>(Portable::set(d)).lane[0];
+    const double expected = std::exp(static_cast<double>(d));
+    const double ulp = std::ldexp(1.0, std::ilogb(expected) - 23);
+    ASSERT_LE(std::abs(found - expected), 2 * ulp) << d;
   }
 }
 

@@ -1,3 +1,3 @@
 harness_test(llama_test TORCH
-  SOURCES llama_features_test.cc llama_test.cc rope_test.cc smollm2_test.cc
+  SOURCES llama_features_test.cc llama_test.cc llama_text_model_test.cc rope_test.cc smollm2_test.cc
   LINK harness_model)

@@ -197,7 +197,7 @@ TEST(TokenizerParts, EqualTheLibrarysOnStringsAndOnEveryCodePoint) {
       expect_digests(outputs, lines, 6, names);
     };
     compare(texts, 100, part.at("strings"));
-    compare(sweep, 64, part.at("sweep"));
+    if (!part.at("sweep").empty()) compare(sweep, 64, part.at("sweep"));
   }
 }
 

@@ -80,7 +80,7 @@ std::string part(SplitMix64& random) {
     case 17:
       return scalar(random.below(0x80));
     default:
-      return " " + pick("words");
+      return std::string(1, ' ').append(pick("words"));
   }
 }
 
@@ -114,7 +114,7 @@ std::vector<std::string> unicode_sweep() {
     std::string text;
     for (char32_t i = begin; i < begin + 64 && i < kScalars; ++i) {
       std::string c = scalar(i);
-      text += "a" + c + " " + c + "1" + c;
+      for (const char* before : {"a", " ", "1"}) text.append(before).append(c);
     }
     all.push_back(std::move(text));
   }

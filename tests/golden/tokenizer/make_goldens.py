@@ -19,6 +19,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from tokenizers import pre_tokenizers as pre
 
 STRINGS = strings()
+CASES = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}]+|\p{P}+|\p{S}|[\S]?"
 SMALL = ["gpt2-small", "gpt-neox-small", "smollm2-small", "llama3-small", "flags-small"]
 
 
@@ -94,7 +95,7 @@ def parts():
               for pattern in (r"\p{N}+", r"[^\s\w]|\S\d")]
     splits += [pre.Split(".", behavior) for behavior in behaviors] + [pre.Split("a-b", "isolated")]
     splits += [pre.Split(Regex(pattern), "isolated") for pattern in (
-        llama3["pattern"]["Regex"], r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}]+|\p{P}+|\p{S}|[\S&&\s]?".replace("&&\\s", ""),
+        llama3["pattern"]["Regex"], CASES,
         r"^\s|\n$|.x", r"\P{L}+", r"[\S]{2,3}|\D\W", r"x*")]
     splits += [pre.Digits(individual_digits=True), pre.Digits(individual_digits=False), pre.ByteLevel(add_prefix_space=True),
                pre.ByteLevel(add_prefix_space=False), pre.ByteLevel(add_prefix_space=False, use_regex=False)]
@@ -102,6 +103,11 @@ def parts():
     norms += [normalizers.Strip(left, right) for left in (False, True) for right in (False, True)]
     norms += [normalizers.Replace(" ", "▁"), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Prepend("▁"),
               normalizers.Sequence([normalizers.NFKD(), normalizers.StripAccents(), normalizers.Lowercase()])]
+    # The Unicode tables show in these; the other patterns only take time.
+    swept = [str(step.__getstate__()) for step in norms[:6] + [
+        pre.Digits(individual_digits=True), pre.ByteLevel(add_prefix_space=False),
+        pre.Split(Regex(llama3["pattern"]["Regex"]), "isolated"), pre.Split(Regex(r"[^\s\w]|\S\d"), "isolated"),
+        pre.Split(Regex(CASES), "isolated")]]
     whole = sweep()
     for step in norms + splits:
         config = json.loads(step.__getstate__())
@@ -117,7 +123,7 @@ def parts():
             return lines([sha("\x02".join(outputs[i : i + size]))[:6] for i in range(0, len(outputs), size)], 16)
 
         cases.append({"kind": "normalizer" if normalizer else "pre_tokenizer", "config": config,
-                      "strings": blocks(STRINGS, 100), "sweep": blocks(whole, 64)})
+                      "strings": blocks(STRINGS, 100), "sweep": blocks(whole, 64) if str(step.__getstate__()) in swept else []})
     write("parts", {"cases": cases})
 
 

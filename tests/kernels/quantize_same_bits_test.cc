@@ -1,0 +1,166 @@
+// Every implementation against the plain reference, bit for bit, on random shapes and nasty values.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <random>
+#include <vector>
+
+#include "harness/kernels/cpu_kernels.h"
+
+namespace harness::kernels {
+namespace {
+
+constexpr int kTrials = 400;
+constexpr Scheme kSchemes[] = {Scheme::asymmetric, Scheme::symmetric_weight,
+                               Scheme::symmetric_activation};
+
+struct Case {
+  std::int64_t groups, group;
+  QuantizerParams params;
+  std::vector<float> values;
+};
+
+/// Values of one kind a case: normal, on ties, tiny, huge, subnormal, of mixed magnitude, sparse,
+/// one-sided.
+Case random_case(std::mt19937& random) {
+  auto below = [&](int n) { return static_cast<int>(random() % static_cast<unsigned>(n)); };
+  auto uniform = [&] { return static_cast<float>(random() % 2000001u) / 1e6f - 1.0f; };
+  Case result;
+  result.group = below(4) == 0 ? 1 + below(17) : 1 + below(300);
+  result.groups = 1 + below(4);
+  result.params = {kSchemes[below(3)], 2 + below(7), below(2) ? 1.0 : 0.95, below(4) == 0};
+  const int kind = below(8);
+  for (std::int64_t i = 0; i < result.groups * result.group; ++i) {
+    float value = uniform();
+    switch (kind) {
+      case 1:
+        value = static_cast<float>(below(31) - 15) * 0.5f;
+        break;
+      case 2:
+        value *= 1e-7f;
+        break;
+      case 3:
+        value *= 3.4e38f;
+        break;
+      case 4:
+        value *= 1e-39f;
+        break;
+      case 5:
+        value = std::ldexp(value, below(240) - 120);
+        break;
+      case 6:
+        value = below(10) ? 0.0f : value;
+        break;
+      case 7:
+        value = std::abs(value) * 100.0f;
+        break;
+    }
+    result.values.push_back(below(50) ? value : -0.0f);
+  }
+  return result;
+}
+
+template <class T>
+std::vector<T> typed(const std::vector<float>& values) {
+  std::vector<T> result;
+  for (float value : values) {
+    const float limit = static_cast<float>(largest_finite<T>());
+    result.push_back(from_compute<T>(std::clamp(value, -limit, limit)));
+  }
+  return result;
+}
+
+template <class T>
+void expect_same_bits(DType dtype) {
+  std::mt19937 random(11);
+  for (int trial = 0; trial < kTrials; ++trial) {
+    const Case c = random_case(random);
+    const std::vector<T> x = typed<T>(c.values);
+    const std::size_t groups = static_cast<std::size_t>(c.groups);
+    std::vector<T> expected(x.size());
+    std::vector<std::uint8_t> expected_codes(x.size());
+    std::vector<Compute<T>> expected_scales(groups), expected_zeros(groups);
+    ASSERT_TRUE(portable_kernels().fake_quantize(dtype, x.data(), expected.data(), c.groups,
+                                                 c.group, c.params));
+    ASSERT_TRUE(portable_kernels().quantize(dtype, x.data(), expected_codes.data(),
+                                            expected_scales.data(), expected_zeros.data(), c.groups,
+                                            c.group, c.params));
+    for (const T& value : expected) ASSERT_TRUE(std::isfinite(to_compute(value)));
+    for (const CpuKernels* kernels : supported_cpu_kernels()) {
+      SCOPED_TRACE(std::string(kernels->name) + ", trial " + std::to_string(trial));
+      std::vector<T> y(x.size());
+      ASSERT_TRUE(kernels->fake_quantize(dtype, x.data(), y.data(), c.groups, c.group, c.params));
+      ASSERT_EQ(std::memcmp(y.data(), expected.data(), y.size() * sizeof(T)), 0);
+      std::vector<std::uint8_t> codes(x.size());
+      std::vector<Compute<T>> scales(groups), zeros(groups);
+      ASSERT_TRUE(kernels->quantize(dtype, x.data(), codes.data(), scales.data(), zeros.data(),
+                                    c.groups, c.group, c.params));
+      ASSERT_EQ(codes, expected_codes);
+      ASSERT_EQ(std::memcmp(scales.data(), expected_scales.data(), groups * sizeof(scales[0])), 0);
+      ASSERT_EQ(std::memcmp(zeros.data(), expected_zeros.data(), groups * sizeof(zeros[0])), 0);
+    }
+  }
+}
+
+TEST(QuantizeSameBits, Float32) { expect_same_bits<float>(DType::f32); }
+TEST(QuantizeSameBits, Float64) { expect_same_bits<double>(DType::f64); }
+TEST(QuantizeSameBits, Bfloat16) { expect_same_bits<Bf16>(DType::bf16); }
+TEST(QuantizeSameBits, Float16) { expect_same_bits<Half>(DType::f16); }
+
+TEST(QuantizeSameBits, EveryImplementationFindsWhatIsNotFinite) {
+  for (const CpuKernels* kernels : supported_cpu_kernels())
+    for (std::size_t place : {0u, 7u, 16u, 31u, 32u, 40u})
+      for (float bad : {INFINITY, -INFINITY, NAN}) {
+        std::vector<float> x(41, 1.0f), y(41);
+        x[place] = bad;
+        const QuantizerParams params{Scheme::asymmetric, 4, 1.0, false};
+        EXPECT_FALSE(kernels->fake_quantize(DType::f32, x.data(), y.data(), 1, 41, params))
+            << kernels->name << ", " << bad << " at " << place;
+      }
+}
+
+TEST(QuantizeSameBits, WorksInPlace) {
+  for (const CpuKernels* kernels : supported_cpu_kernels()) {
+    std::vector<float> x = {0.0f, 0.6f, 1.4f, 15.0f}, y(4);
+    const QuantizerParams params{Scheme::asymmetric, 4, 1.0, false};
+    ASSERT_TRUE(kernels->fake_quantize(DType::f32, x.data(), y.data(), 1, 4, params));
+    ASSERT_TRUE(kernels->fake_quantize(DType::f32, x.data(), x.data(), 1, 4, params));
+    EXPECT_EQ(x, y);
+  }
+}
+
+TEST(FloatTypes, HalfConversionsAreExactOnEveryBitPattern) {
+  for (std::uint32_t bits = 0; bits < 0x10000u; ++bits) {
+    const Half half{static_cast<std::uint16_t>(bits)};
+    const float wide = to_compute(half);
+    if (!std::isfinite(wide)) continue;
+    const int exponent = static_cast<int>(bits >> 10 & 31u);
+    const double mantissa = static_cast<double>(bits & 0x3ffu) + (exponent ? 1024 : 0);
+    const double expected = std::ldexp(mantissa, std::max(exponent, 1) - 25);
+    ASSERT_EQ(static_cast<double>(std::abs(wide)), expected) << bits;
+    ASSERT_EQ(from_compute<Half>(wide).bits, half.bits) << bits;
+  }
+}
+
+TEST(FloatTypes, CastsRoundHalfToEven) {
+  EXPECT_EQ(to_compute(from_compute<Bf16>(1.0f + 0x1p-8f)), 1.0f);
+  EXPECT_EQ(to_compute(from_compute<Bf16>(1.0f + 0x1.8p-7f)), 1.0f + 0x1p-6f);
+  EXPECT_EQ(to_compute(from_compute<Half>(1.0f + 0x1p-11f)), 1.0f);
+  EXPECT_EQ(to_compute(from_compute<Half>(1.0f + 0x1.8p-10f)), 1.0f + 0x1p-9f);
+  EXPECT_EQ(to_compute(from_compute<Half>(0x1p-25f)), 0.0f);
+  EXPECT_EQ(to_compute(from_compute<Half>(0x1.8p-24f)), 0x1p-23f);
+}
+
+TEST(Power24, IsWithin1e6OfTheTruth) {
+  for (float error = 1e-14f; error < 8.0f; error *= 1.0009f)
+    ASSERT_NEAR(power_2_4(error) / std::pow(static_cast<double>(error), 2.4), 1.0, 1e-6) << error;
+  for (double error = 1e-14; error < 8.0; error *= 1.0009)
+    ASSERT_NEAR(power_2_4(error) / std::pow(error, 2.4), 1.0, 1e-12) << error;
+  EXPECT_EQ(power_2_4(0.0f), 0.0f);
+}
+
+}  // namespace
+}  // namespace harness::kernels
