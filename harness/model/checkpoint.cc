@@ -70,12 +70,6 @@ void check_tensors(const Checkpoint& checkpoint, const std::string& where) {
   problems.throw_if_any();
 }
 
-fs::path expand_home(const std::string& reference) {
-  const char* home = std::getenv("HOME");
-  if (home && reference.starts_with("~/")) return fs::path(home) / reference.substr(2);
-  return reference;
-}
-
 bool is_repository_name(const std::string& reference) {
   auto slash = reference.find('/');
   return slash != std::string::npos && slash > 0 && slash + 1 < reference.size() &&
@@ -120,7 +114,7 @@ fs::path resolve_checkpoint(const std::string& reference) {
   if (reference.empty())
     throw Error("model", "no checkpoint is named",
                 "a snapshot folder, a .gguf file or org/name in the local Hugging Face cache");
-  fs::path path = expand_home(reference);
+  fs::path path = local_path(reference);
   std::error_code ignored;
   if (fs::exists(path, ignored)) return path;
   std::string looked = fs::absolute(path).string();

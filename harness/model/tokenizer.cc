@@ -35,7 +35,7 @@ fs::path tokenizer_file(const fs::path& folder) {
 }
 
 fs::path resolve(const std::string& reference) {
-  fs::path path(reference);
+  fs::path path = local_path(reference);
   if (fs::is_directory(path)) return tokenizer_file(path);
   if (fs::exists(path)) return path;
   bool may_be_repository = std::count(reference.begin(), reference.end(), '/') == 1 &&
