@@ -21,8 +21,8 @@ function(harness_test_pch target torch)
 endfunction()
 
 # harness_test(NAME SOURCES file... LINK target... [TORCH] [TIMEOUT seconds]): one binary and one ctest entry,
-# because a torch binary takes half a second to start. TORCH: its sources include ATen. Its gtest report is read
-# by the skip check (tests/lint).
+# because a torch binary takes half a second to start. TORCH: its sources include ATen. Its gtest report
+# and the list of golden files that it opened are read by the last checks of tests/lint.
 function(harness_test name)
   cmake_parse_arguments(PARSE_ARGV 1 test "TORCH" "TIMEOUT" "SOURCES;LINK")
   add_executable(${name} ${test_SOURCES})
@@ -32,6 +32,7 @@ function(harness_test name)
   if(NOT test_TIMEOUT)
     set(test_TIMEOUT 300)
   endif()
-  set_tests_properties(${name} PROPERTIES TIMEOUT ${test_TIMEOUT})
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${test_TIMEOUT}
+    ENVIRONMENT "HARNESS_GOLDEN_LOG=${CMAKE_BINARY_DIR}/gtest/${name}.golden")
   set_property(GLOBAL APPEND PROPERTY HARNESS_TESTS ${name})
 endfunction()

@@ -1,32 +1,27 @@
 #!/usr/bin/env bash
-# golden_files.sh ROOT: no orphans under tests/golden/TOPIC. A test source names the file; or the subfolder of
-# the topic that holds it, which it then opens whole; or a metadata file (.json) of the topic, itself named by a
-# test source, names it. Generators (.py) stand beside what they made.
+# golden_files.sh ROOT REPORTS TEST...: no orphans under tests/golden. Every test writes the names of the golden
+# files and folders it opens into REPORTS/TEST.golden (harness::test::golden); a file that none of them opened,
+# nor a folder that holds it, is a finding. Generators (.py) and the records of their versions are not opened.
+# Says nothing after a run of some tests only.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 cd "$1"
-mapfile -t golden < <(source_files . | grep '^tests/golden/')
+reports=$2
+shift 2
+mapfile -t golden < <(source_files . | sed -n 's/^tests\/golden\///p')
 [ ${#golden[@]} -gt 0 ] || finish golden_files 0 ""
-tests=$(source_files . | grep -E '^tests/.*\.(h|cc|cu)$' | tr '\n' '\0' | xargs -0 -r cat)
-
-# Whether TEXT names NAME as a whole word of a path.
-names() { grep -qE "(^|[^[:alnum:]_.-])${2//./[.]}($|[^[:alnum:]_-])" <<<"$1"; }
-
-named() {
-  local path=${1#tests/golden/} folder metadata
-  names "$tests" "${path##*/}" && return
-  for ((folder = 1; folder; )); do
-    path=${path%/*}
-    case $path in */*) names "$tests" "${path##*/}" && return ;; *) folder=0 ;; esac
-  done
-  for metadata in "tests/golden/$path"/*.json; do
-    [ "$metadata" != "$1" ] && [ -f "$metadata" ] && names "$tests" "${metadata##*/}" &&
-      names "$(cat "$metadata")" "${1##*/}" && return
-  done
-  return 1
-}
-
-findings=$(for file in "${golden[@]}"; do
-  case $file in *.py) continue ;; esac
-  named "$file" || echo "$file: no test opens it"
-done)
-finish golden_files ${#golden[@]} "$findings"
+opened=()
+for test in "$@"; do
+  if [ ! -f "$reports/$test.xml" ]; then
+    echo "golden_files: $test has not run, so what it opens is not known"
+    exit 0
+  fi
+  [ ! -f "$reports/$test.golden" ] || opened+=("$reports/$test.golden")
+done
+finish golden_files ${#golden[@]} "$(
+  printf '%s\n' "${golden[@]}" | grep -vE '(\.py|/metadata\.json|/versions\.json)$' |
+    awk 'FILENAME != "-" { sub(/\/+$/, ""); opened[$0] = 1; next }
+      {
+        for (path = $0; !(path in opened) && sub(/\/[^\/]*$/, "", path);) continue
+        if (!(path in opened)) print "tests/golden/" $0 ": no test opens it"
+      }' ${opened[@]+"${opened[@]}"} -
+)"

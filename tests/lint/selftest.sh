@@ -29,7 +29,7 @@ finds() {
     "$output"
 }
 
-for check in layering formatting machine_paths golden_files shell_syntax; do
+for check in layering formatting machine_paths shell_syntax; do
   start
   finds "found no file" "$check"
 done
@@ -88,18 +88,18 @@ finds 'README.md:1' machine_paths
 
 # golden_files
 start
+put gtest/a_test.xml x
+put gtest/a_test.golden a/opened.txt a/tiny
+finds "found no file" golden_files "$tree/gtest" a_test
 put tests/golden/a/opened.txt x
 put tests/golden/a/generate.py x
-put tests/golden/a/golden.json '{"files": ["listed.bin"]}'
-put tests/golden/a/listed.bin x
 put tests/golden/a/tiny/config.json x
-put tests/a/a_test.cc 'golden("a/opened.txt"); golden("a/golden.json"); golden("a/tiny");'
-passes golden_files
+passes golden_files "$tree/gtest" a_test
 put tests/golden/a/reopened.txt x
-finds 'tests/golden/a/reopened.txt: no test opens it' golden_files
-rm "$tree/tests/golden/a/reopened.txt"
-put tests/a/a_test.cc 'golden("a/opened.txt"); golden("a/tiny");'
-finds 'tests/golden/a/listed.bin: no test opens it' golden_files
+finds 'tests/golden/a/reopened.txt: no test opens it' golden_files "$tree/gtest" a_test
+passes golden_files "$tree/gtest" a_test a_test_that_did_not_run
+rm "$tree/gtest/a_test.golden"
+finds 'tests/golden/a/tiny/config.json: no test opens it' golden_files "$tree/gtest" a_test
 
 # shell_syntax
 start

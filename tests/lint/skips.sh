@@ -2,7 +2,7 @@
 # skips.sh ROOT REPORTS TEST...: reads the GoogleTest reports REPORTS/TEST.xml that the tests of this run wrote,
 # and fails where a test was skipped or disabled that tests/allowed_skips.txt does not list; where all reports
 # are there, also where the list names a test that does not exist. Skips of ctest's own would leave no report,
-# so no CMake file may ask for them.
+# so no CMake file may ask for them. Fails where it finds no report at all.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 cd "$1"
 reports=$2

@@ -22,6 +22,11 @@ fs::path existing(const fs::path& path) {
 }  // namespace
 
 fs::path golden(const std::string& name) {
+  // Which golden files were opened, for tests/lint/golden_files.sh.
+  if (const char* log = std::getenv("HARNESS_GOLDEN_LOG")) {
+    fs::create_directories(fs::path(log).parent_path());
+    std::ofstream(log, std::ios::app) << name << '\n';
+  }
   return existing(fs::path(HARNESS_SOURCE_DIR) / "tests/golden" / name);
 }
 
