@@ -98,6 +98,12 @@ passes golden_files "$tree/gtest" a_test
 put tests/golden/a/reopened.txt x
 finds 'tests/golden/a/reopened.txt: no test opens it' golden_files "$tree/gtest" a_test
 passes golden_files "$tree/gtest" a_test a_test_that_did_not_run
+put tests/a/a_test.cc 'expect_equal(tokenizer, "reopened")'
+finds 'tests/golden/a/reopened.txt: no test opens it' golden_files "$tree/gtest" a_test
+put gtest/a_test.xml '<testcase name="Other" status="run" result="skipped" classname="Store">'
+passes golden_files "$tree/gtest" a_test
+put tests/golden/a/unopened.txt x
+finds 'tests/golden/a/unopened.txt: no test opens it' golden_files "$tree/gtest" a_test
 rm "$tree/gtest/a_test.golden"
 finds 'tests/golden/a/tiny/config.json: no test opens it' golden_files "$tree/gtest" a_test
 
