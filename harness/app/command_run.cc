@@ -42,7 +42,7 @@ void add_run(CLI::App& app, Session& session) {
       "Examples:\n"
       "  harness run experiments/quickstart.toml\n"
       "  harness run experiments/quickstart.toml --set evals.perplexity.limit=2 --db "
-      "/tmp/try.sqlite\n"
+      "try.sqlite\n"
       "  harness run experiments/quickstart.toml --only \"RTN W4A16 g64\" --set dtype=fp32");
   command->callback([=, &session] {
     session.exit_code =

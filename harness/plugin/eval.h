@@ -16,19 +16,19 @@ namespace harness {
 
 /// A number an eval reports. SQLite stores NaN as NULL, so a metric is a value and a status.
 struct Metric {
-  std::string name;                      // "perplexity", "acc_norm"
+  std::string name;  // "perplexity", "acc_norm"
   double value = 0;
   std::optional<double> standard_error;  // of value
   std::int64_t count = 0;                // items behind it
 };
 
-/// One scored item (a window, a question). `id` is the dataset's own id or the item's digest, so that items of
-/// different runs pair.
+/// One scored item (a window, a question). `id` is the dataset's own id or the item's digest, so
+/// that items of different runs pair.
 struct EvalItem {
   std::string id;
-  double score = 0;      // what the metric averages: mean NLL of a window, 0 or 1 of a question
-  std::string cluster;   // items that depend on each other share it; empty: none
-  Value detail;          // a table of whatever else was measured; no text of the data set
+  double score = 0;     // what the metric averages: mean NLL of a window, 0 or 1 of a question
+  std::string cluster;  // items that depend on each other share it; empty: none
+  Value detail;         // a table of whatever else was measured; no text of the data set
 };
 
 /// Where an eval puts its items, in order.
@@ -43,7 +43,8 @@ struct DataContext {
   std::string data_dir;  // may be empty
 };
 
-/// Data that an eval measured on, for provenance and for the check that calibration does not overlap.
+/// Data that an eval measured on, for provenance and for the check that calibration does not
+/// overlap.
 struct DataUse {
   std::string name, digest, source;
 };
@@ -57,17 +58,20 @@ struct EvalContext {
   Progress& progress;
 };
 
-/// What an eval needs, so that a run can be checked before it starts and keyed by no more than what counts.
+/// What an eval needs, so that a run can be checked before it starts and keyed by no more than what
+/// counts.
 struct EvalTraits {
   bool uses_seed = false;
   bool needs_base = false;
 };
 
-/// An evaluation, built from its options. Everything that can be wrong without a model is found by check().
+/// An evaluation, built from its options. Everything that can be wrong without a model is found by
+/// check().
 class Eval {
  public:
   virtual ~Eval() = default;
-  /// The versioned protocol that is stored with each number, such as "wikitext2-test/concat-2048/1".
+  /// The versioned protocol that is stored with each number, such as
+  /// "wikitext2-test/concat-2048/1".
   virtual std::string protocol() const = 0;
   /// Bumped when the code changes what is measured; part of the stage key.
   virtual int version() const = 0;

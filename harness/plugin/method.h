@@ -13,7 +13,8 @@
 
 namespace harness {
 
-/// Calibration text as tokens: int64 [samples, length], from the run's `calibration`. Made on first use.
+/// Calibration text as tokens: int64 [samples, length], from the run's `calibration`. Made on first
+/// use.
 class Calibration {
  public:
   virtual ~Calibration() = default;

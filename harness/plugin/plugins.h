@@ -18,7 +18,8 @@ template <class Interface>
 struct PluginEntry {
   std::string doc;
   std::vector<FieldDescription> fields;
-  /// Builds it from the table in the experiment file (the key `name` is skipped); problems are added.
+  /// Builds it from the table in the experiment file (the key `name` is skipped); problems are
+  /// added.
   std::function<std::unique_ptr<Interface>(const Value& options, Problems& problems)> build;
   /// All options with defaults: the text that is hashed.
   std::function<Value(const Value& options)> canonical;

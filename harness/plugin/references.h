@@ -5,7 +5,8 @@
 
 namespace harness {
 
-/// Unquantized models that a method or eval may compare with; each is loaded when it is first asked for.
+/// Unquantized models that a method or eval may compare with; each is loaded when it is first asked
+/// for.
 class References {
  public:
   enum class Role {

