@@ -26,7 +26,8 @@ bool quantizes_weights(const std::string& format) {
   return parsed.quantizes_weights();
 }
 
-/// The experiment file that does what the arguments say: a run for each model and format.
+/// The experiment, still without a name, that does what the arguments say: a run for each model and
+/// format.
 Value experiment_of(const EvalArguments& arguments, const Plugins& plugins) {
   Value::Array evals;
   for (const std::string& name : arguments.evals) {
@@ -54,13 +55,10 @@ Value experiment_of(const EvalArguments& arguments, const Plugins& plugins) {
           {"label", label}, {"model", model}, {"format", format}, {"methods", std::move(methods)}});
     }
   }
-  Value table(Value::Table{{"dtype", arguments.dtype},
-                           {"device", arguments.device},
-                           {"evals", std::move(evals)},
-                           {"run", std::move(runs)}});
-  Value named(Value::Table{{"name", "eval-" + sha256(canonical_text(table)).substr(0, 12)}});
-  for (const auto& [key, value] : table.as_table()) named.set(key, value);
-  return named;
+  return Value(Value::Table{{"dtype", arguments.dtype},
+                            {"device", arguments.device},
+                            {"evals", std::move(evals)},
+                            {"run", std::move(runs)}});
 }
 
 }  // namespace
@@ -93,17 +91,20 @@ void add_eval(CLI::App& app, Session& session) {
       "  harness eval model.gguf --format none w4a16g64 w4a4kv4 --methods rtn --limit 12\n"
       "  harness eval meta-llama/Llama-3.1-8B-Instruct --set evals.perplexity.text=wikitext2-test");
   command->callback([=, &session] {
-    std::string toml = to_toml(experiment_of(*arguments, session.plugins));
+    const ExperimentOptions& options = experiment_arguments->options;
+    Value experiment = apply_settings(experiment_of(*arguments, session.plugins), options.set);
+    if (!experiment.find("name"))
+      experiment.set("name", "eval-" + sha256(canonical_text(experiment)).substr(0, 12));
     std::filesystem::path folder = std::filesystem::path(database->path).parent_path();
-    Experiment probe =
-        parse_experiment(toml, "the written experiment", experiment_arguments->options);
-    std::filesystem::path file = folder / (probe.name + ".toml");
+    std::filesystem::path file = folder / (experiment.find("name")->as_string() + ".toml");
     if (!folder.empty()) std::filesystem::create_directories(folder);
     std::ofstream out(file);
-    out << "# harness run " << file.string() << "\n" << toml;
+    out << "# harness run " << file.string() << "\n" << to_toml(experiment);
     if (!out.flush()) throw Error(file.string(), "this file cannot be written");
     fmt::print(stderr, "experiment: {}\n", file.string());
-    session.exit_code = run_and_report(probe, session, database->path);
+    session.exit_code =
+        run_and_report(read_experiment(file, {.only = options.only, .data_dir = options.data_dir}),
+                       session, database->path);
   });
 }
 

@@ -41,7 +41,8 @@ void add_run(CLI::App& app, Session& session) {
       "Exit status: 0 all runs succeeded, 1 some failed, 2 the request cannot be done.\n"
       "Examples:\n"
       "  harness run experiments/quickstart.toml\n"
-      "  harness run experiments/quickstart.toml --set evals.perplexity.limit=2 --db try.sqlite\n"
+      "  harness run experiments/quickstart.toml --set evals.perplexity.limit=2 --db "
+      "try.sqlite\n"
       "  harness run experiments/quickstart.toml --only \"RTN W4A16 g64\" --set dtype=fp32");
   command->callback([=, &session] {
     session.exit_code =

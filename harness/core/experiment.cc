@@ -67,19 +67,24 @@ void set_inside(Value& table, const Path& path, std::size_t at, const Value& val
   set_inside(*inner, path, at + 1, value);
 }
 
-/// Sets a dotted key of a run; false when the key is not for this run (it sets the key itself, or
-/// it does not list the plugin).
-bool apply_key(Draft& draft, const Path& path, const Value& value, bool even_own) {
-  if (path[0] == "methods" || path[0] == "evals") {
-    if (path.size() >= 2) {
-      Value* list = draft.merged.find(path[0]);
-      Value* plugin = list ? find_plugin(*list, path[1]) : nullptr;
-      if (!plugin || path.size() == 2) return false;
-      set_inside(*plugin, path, 2, value);
-      return true;
-    }
-  }
-  if (!even_own && draft.own.find(path[0])) return false;
+/// Sets methods.NAME.OPTION or evals.NAME.OPTION in the lists of a table; false when the plugin is
+/// not listed.
+bool set_option(Value& table, const Path& path, const Value& value) {
+  Value* list = table.find(path[0]);
+  Value* plugin = list && path.size() > 2 ? find_plugin(*list, path[1]) : nullptr;
+  if (plugin) set_inside(*plugin, path, 2, value);
+  return plugin != nullptr;
+}
+
+bool is_option(const Path& path) {
+  return path.size() > 1 && (path[0] == "methods" || path[0] == "evals");
+}
+
+/// Sets a swept key of a run; false when the key is not for this run (it sets the key itself, or it
+/// does not list the plugin).
+bool sweep_key(Draft& draft, const Path& path, const Value& value) {
+  if (is_option(path)) return set_option(draft.merged, path, value);
+  if (draft.own.find(path[0])) return false;
   set_inside(draft.merged, path, 0, value);
   return true;
 }
@@ -154,7 +159,7 @@ std::vector<Draft> expand(std::vector<Draft> drafts, const Value& sweep, Problem
       Draft probe = draft;
       bool applies = false;
       for (const SweptKey& key : group)
-        applies = apply_key(probe, key.path, key.values[0], false) || applies;
+        applies = sweep_key(probe, key.path, key.values[0]) || applies;
       used = used || applies;
       if (!applies) {
         expanded.push_back(draft);
@@ -163,7 +168,7 @@ std::vector<Draft> expand(std::vector<Draft> drafts, const Value& sweep, Problem
       for (std::size_t i = 0; i < group.front().values.size(); ++i) {
         Draft copy = draft;
         for (const SweptKey& key : group) {
-          if (!apply_key(copy, key.path, key.values[i], false)) continue;
+          if (!sweep_key(copy, key.path, key.values[i])) continue;
           // Runs that differ in their seed alone are one row of a table: its mean and spread.
           if (key.name != "seed")
             copy.suffix += fmt::format(" {}={}", key.path.back(), value_text(key.values[i]));
@@ -181,40 +186,68 @@ std::vector<Draft> expand(std::vector<Draft> drafts, const Value& sweep, Problem
   return drafts;
 }
 
-void apply_set(const std::string& text, std::vector<Draft>& drafts, Value& top, Value& sweep) {
-  std::size_t equals = text.find('=');
+Value::Array* runs_of(Value& top) {
+  Value* runs = top.find("run");
+  return runs && runs->is_array() ? &runs->as_array() : nullptr;
+}
+
+std::string label_of(const Value& run) {
+  const Value* label = run.is_table() ? run.find("label") : nullptr;
+  return label && label->is_string() ? label->as_string() : "";
+}
+
+/// Sets a key of one run; what it so far takes from above the runs is copied first. False when the
+/// plugin is not listed.
+bool set_in_run(Value& run, const Value& top, const Path& path, const Value& value) {
+  if (!run.find(path[0]) && top.find(path[0])) run.set(path[0], *top.find(path[0]));
+  if (is_option(path)) return set_option(run, path, value);
+  set_inside(run, path, 0, value);
+  return true;
+}
+
+void apply_setting(const std::string& text, Value& top) {
   std::string where = "--set " + text;
+  std::size_t equals = text.find('=');
   if (equals == std::string::npos || equals == 0)
     throw Error(where, "no value",
                 "KEY=VALUE, such as --set seed=3 or --set run.AAQ.methods.aaq.alpha=0.5");
   std::string key = text.substr(0, equals);
   Value value = parse_toml_value(std::string_view(text).substr(equals + 1), where);
-  if (key == "name") {
-    top.set("name", value);
-    return;
-  }
-  if (key.rfind("sweep.", 0) == 0) {
-    sweep.set(key.substr(6), value);
-    return;
-  }
-  bool applied = false;
-  if (key.rfind("run.", 0) == 0) {
+  Value::Array none;
+  Value::Array& runs = runs_of(top) ? *runs_of(top) : none;
+  Path path = split_path(key);
+  if (path[0] == "run") {
     std::vector<std::string> labels;
-    for (Draft& draft : drafts) {
-      labels.push_back(draft.label);
-      std::string prefix = "run." + draft.label + ".";
-      if (key.rfind(prefix, 0) != 0) continue;
-      applied = apply_key(draft, split_path(key.substr(prefix.size())), value, true) || applied;
+    for (Value& run : runs) {
+      std::string label = label_of(run), prefix = "run." + label + ".";
+      labels.push_back(label);
+      if (label.empty() || !key.starts_with(prefix)) continue;
+      if (set_in_run(run, top, split_path(key.substr(prefix.size())), value)) return;
     }
+    throw Error(where, "no run of that label takes this key",
+                fmt::format("run.LABEL.KEY with LABEL one of {}", fmt::join(labels, ", ")));
+  }
+  if (is_option(path)) {
+    bool applied = set_option(top, path, value);
+    for (Value& run : runs)
+      if (run.is_table()) applied = set_option(run, path, value) || applied;
     if (!applied)
-      throw Error(where, "no run of that label takes this key",
-                  fmt::format("run.LABEL.KEY with LABEL one of {}", fmt::join(labels, ", ")));
+      throw Error(where, fmt::format("no run lists {}", path[1]), "a plugin of the file");
     return;
   }
-  for (Draft& draft : drafts) applied = apply_key(draft, split_path(key), value, false) || applied;
-  if (!applied)
-    throw Error(where, "every run sets this key itself, or none lists that plugin",
-                "a key above the runs; use run.LABEL.KEY for one run");
+  bool all_have_their_own =
+      !runs.empty() && std::all_of(runs.begin(), runs.end(), [&](const Value& run) {
+        return run.is_table() && run.find(path[0]);
+      });
+  if (all_have_their_own)
+    throw Error(where, fmt::format("every run sets {} itself", path[0]), "a key above the runs",
+                "use run.LABEL.KEY for one run");
+  if (path[0] == "sweep" && path.size() > 1) {
+    if (!top.find("sweep")) top.set("sweep", Value(Value::Table{}));
+    top.find("sweep")->set(key.substr(6), value);
+    return;
+  }
+  set_inside(top, path, 0, value);
 }
 
 }  // namespace
@@ -236,6 +269,13 @@ PluginUse ValueTraits<PluginUse>::read(const Value& value, Problems&) {
   return use;
 }
 
+Value apply_settings(Value file, const std::vector<std::string>& settings) {
+  Problems problems;
+  for (const std::string& text : settings) problems.collect([&] { apply_setting(text, file); });
+  problems.throw_if_any();
+  return file;
+}
+
 bool Experiment::selected(const RunSpec& run) const {
   return only.empty() || std::find(only.begin(), only.end(), run.label) != only.end();
 }
@@ -253,7 +293,7 @@ std::string Experiment::canonical() const {
 
 Experiment parse_experiment(const std::string& toml, const std::string& file,
                             const ExperimentOptions& options) {
-  Value top = parse_toml(toml, file);
+  Value top = apply_settings(parse_toml(toml, file), options.set);
   Problems problems;
   Experiment experiment;
   experiment.toml = toml;
@@ -299,9 +339,6 @@ Experiment parse_experiment(const std::string& toml, const std::string& file,
   }
   problems.throw_if_any();
 
-  for (const std::string& text : options.set)
-    problems.collect([&] { apply_set(text, drafts, top, sweep); });
-  problems.throw_if_any();
   const Value* name = top.find("name");
   if (name && name->is_string() && !name->as_string().empty())
     experiment.name = name->as_string();

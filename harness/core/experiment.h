@@ -94,6 +94,10 @@ struct ExperimentOptions {
   std::string data_dir = {};           // --data; replaces the file's key when not empty
 };
 
+/// An experiment file's table with settings ("key=value") written into it; the rules stand at
+/// read_experiment.
+Value apply_settings(Value file, const std::vector<std::string>& settings);
+
 /// Reads an experiment file: merges each [[run]] over the keys above it, applies --set, expands
 /// [sweep]. A swept or --set key changes every run that does not set that key itself;
 /// "methods.NAME.OPTION" and "evals.NAME.OPTION" change the runs that list the plugin;

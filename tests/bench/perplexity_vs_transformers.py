@@ -152,6 +152,8 @@ def table(arguments, rows):
 
 
 def main():
+    if sys.argv[1:2] == ["--convert"]:
+        return convert(*map(pathlib.Path, sys.argv[2:]))
     if sys.argv[1:2] == ["--transformers-side"]:
         folder, dtype, threads, batch, ids_file = sys.argv[2:]
         return transformers_side(folder, dtype, int(threads), int(batch), ids_file)
@@ -171,7 +173,8 @@ def main():
         folder = pathlib.Path(temporary)
         ids_file = folder / "ids.bin"
         ids_file.write_bytes(ids.tobytes())
-        convert(arguments.model, folder)
+        # In a process of its own: on Linux children inherit the peak memory of the process that starts them.
+        subprocess.run([sys.executable, __file__, "--convert", arguments.model, folder], check=True)
         rows = [row for dtype in DTYPES for row in compare(arguments, folder, ids_file, dtype)]
     text = table(arguments, rows)
     print(text)

@@ -101,11 +101,24 @@ def write_case(name, changes):
     print(f"{name}: logits' standard deviation {deviation:.2f}")
 
 
+# Written for this test.
+SMOLLM2_TEXT = """\
+The river begins in a shallow lake between two ranges of hills. For most of the year the lake is fed by melting snow, and in late summer, when the snow is gone, by springs that rise along its northern shore. A narrow channel carries the water through a meadow of reeds and willows before it drops into a gorge. The gorge is about twelve kilometres long. Its walls are made of grey limestone, and in several places the stream disappears under fallen blocks, only to return a few hundred metres further down.
+
+Below the gorge the valley opens, and the first villages stand on terraces above the reach of the floods. The oldest of them was founded around a bridge. Merchants paid a small toll there, and the money was used to keep the bridge in repair. When the railway was built in the nineteenth century, it followed the other bank, and the bridge lost most of its traffic. Today it carries a footpath, and a small museum in the former toll house explains how the stone arches were raised without modern machines.
+
+Farming in the valley has changed several times. Wheat was once the main crop, because the mills on the river could grind it cheaply. Later, orchards of apples and plums replaced the wheat on the lower terraces, while the upper fields were given over to sheep. In recent decades many of the orchards have been planted again with older varieties, since visitors like to buy fruit, juice and jam from the farms. Bees are kept in almost every garden, and the honey is sold at a market on the first Saturday of each month.
+
+Scientists have measured the flow of the river since 1921. Every morning at seven o'clock, someone reads the height of the water on a painted staff near the bridge and writes it in a book. The readings show that the spring flood now arrives about nine days earlier than it did a century ago. They also show that the lowest level, which used to be reached in September, is often reached in August. Such long records are rare, and they are valuable because they were made in the same way and at the same place for such a long time.
+
+A walk along the whole river takes five days. The path is marked with small yellow signs and crosses the water eleven times. On the third day it climbs to a ridge from which both the lake and the sea can be seen in clear weather. Walkers can sleep in simple huts, where they find beds, blankets and a stove, but they must bring their own food. At the mouth of the river, sandbanks and mud flats shelter thousands of wading birds in winter, and a wooden tower allows people to watch them without disturbing their rest.
+"""
+
+
 def write_smollm2(gguf):
     folder = HERE / "smollm2"
-    text = (folder / "text.txt").read_text()
     tokenizer = transformers.AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    ids = tokenizer.encode(text)
+    ids = tokenizer.encode(SMOLLM2_TEXT)
     model = AutoModelForCausalLM.from_pretrained(
         gguf.parent, gguf_file=gguf.name, dtype=torch.float32, attn_implementation="sdpa").eval()
     with torch.no_grad():
