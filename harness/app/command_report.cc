@@ -3,43 +3,73 @@
 #include <iostream>
 
 #include "harness/app/commands.h"
+#include "harness/data/file.h"
 #include "harness/report/main_table.h"
 #include "harness/report/render.h"
+#include "harness/store/dump.h"
 #include "harness/store/result_store.h"
 
 namespace harness {
 
+namespace {
+
+struct ReportArguments {
+  std::string experiment, format = "markdown", out, query;
+  bool provenance = false;
+};
+
+std::string render(const Table& table, const std::string& format) {
+  if (format == "markdown") return to_markdown(table);
+  return format == "csv" ? to_csv(table) : to_text(table);
+}
+
+std::string report_text(const ResultStore& store, const ReportArguments& arguments) {
+  if (arguments.format == "sql") return dump(store, arguments.experiment);
+  Table table = arguments.query.empty()
+                    ? main_table(store, arguments.experiment)
+                    : query_table(store, arguments.experiment, read_text_file(arguments.query));
+  std::string text = render(table, arguments.format);
+  if (arguments.provenance)
+    text += "\n" + render(provenance_table(store, arguments.experiment), arguments.format);
+  return text;
+}
+
+}  // namespace
+
 void add_report(CLI::App& app, Session&) {
   auto* command =
       app.add_subcommand("report", "Print the table of an experiment from the database");
-  auto experiment = std::make_shared<std::string>();
-  auto format = std::make_shared<std::string>("markdown");
-  auto out = std::make_shared<std::string>();
+  auto arguments = std::make_shared<ReportArguments>();
   auto database = std::make_shared<DatabaseOption>();
   command
-      ->add_option("experiment", *experiment, "name of an experiment, or the beginning of its key")
+      ->add_option("experiment", arguments->experiment,
+                   "name of an experiment, or the beginning of its key")
       ->required();
-  command->add_option("--format", *format, "markdown, csv or text")
-      ->check(CLI::IsMember({"markdown", "csv", "text"}))
+  command
+      ->add_option("--format", arguments->format,
+                   "markdown, csv, text, or sql: a dump that sqlite3 reads back")
+      ->check(CLI::IsMember({"markdown", "csv", "text", "sql"}))
       ->capture_default_str();
-  command->add_option("--out", *out, "write to this file instead of standard output");
+  command->add_option("--query", arguments->query,
+                      "file with a query of your own; :experiment in it is the experiment's key");
+  command->add_flag("--provenance", arguments->provenance,
+                    "add under which conditions the results were made");
+  command->add_option("--out", arguments->out, "write to this file instead of standard output");
   database->add_to(*command);
   command->footer(
       "Examples:\n"
-      "  harness report quickstart\n"
-      "  harness report quickstart --format csv --out table.csv");
+      "  harness report quickstart --provenance\n"
+      "  harness report quickstart --format csv --out table.csv\n"
+      "  harness report quickstart --format sql | gzip > quickstart.sql.gz");
   command->callback([=] {
-    Table table = main_table(*ResultStore::open_read_only(database->path), *experiment);
-    std::string text = *format == "markdown" ? to_markdown(table)
-                       : *format == "csv"    ? to_csv(table)
-                                             : to_text(table);
-    if (out->empty()) {
+    std::string text = report_text(*ResultStore::open_read_only(database->path), *arguments);
+    if (arguments->out.empty()) {
       std::cout << text;
       return;
     }
-    std::ofstream file(*out, std::ios::binary);
+    std::ofstream file(arguments->out, std::ios::binary);
     file << text;
-    if (!file.flush()) throw Error(*out, "this file cannot be written");
+    if (!file.flush()) throw Error(arguments->out, "this file cannot be written");
   });
 }
 

@@ -63,6 +63,11 @@ TEST_F(CommandLineTest, RunPrintsTheTableAndReportPrintsItAgain) {
   EXPECT_THAT(report.out, AllOf(HasSubstr("| "), HasSubstr("RTN")));
   EXPECT_EQ(harness("report tiny --format csv --out t.csv").status, 0);
   EXPECT_THAT(test::read_file(folder_ / "t.csv"), HasSubstr("w4a4kv4"));
+  EXPECT_THAT(harness("report tiny --provenance").out, HasSubstr("model.digest"));
+  test::write_file(folder_ / "q.sql",
+                   "select label from results where experiment_key = :experiment");
+  EXPECT_THAT(harness("report tiny --query q.sql --format csv").out, HasSubstr("label\nfull\n"));
+  EXPECT_THAT(harness("report tiny --format sql").out, HasSubstr("INSERT INTO"));
   Outcome show = harness("show RTN");
   EXPECT_EQ(show.status, 0) << show.error;
   EXPECT_THAT(show.out, AllOf(HasSubstr("harness.commit"), HasSubstr("perplexity")));
@@ -206,6 +211,23 @@ TEST_F(CommandLineTest, CtrlCEndsCleanlyAndTheSameCommandGoesOn) {
   EXPECT_EQ(
       harness("sql \"select count(*) as n from metrics where name = 'perplexity'\" --csv").out,
       "n\n30\n");
+}
+
+// The quickstart's own file on its real model, with shorter windows so that CI can run it twice.
+TEST_F(CommandLineTest, QuickstartTwiceFromScratchGivesTheSameDigits) {
+  std::string command = "run " + (test::source_folder() / "experiments/quickstart.toml").string() +
+                        " --set evals.perplexity.window=256 --set evals.perplexity.limit=2 --db ";
+  const char* query =
+      "sql \"select label, metric, value, standard_error from results order by 1, 2\" --csv --db ";
+  std::string found[2];
+  for (int i = 0; i < 2; ++i) {
+    std::string database = std::to_string(i) + ".sqlite";
+    Outcome run = harness(command + database);
+    ASSERT_EQ(run.status, 0) << run.error;
+    found[i] = harness(query + database).out;
+  }
+  EXPECT_EQ(found[0], found[1]);
+  EXPECT_EQ(std::count(found[0].begin(), found[0].end(), '\n'), 1 + 5 * 3) << found[0];
 }
 
 }  // namespace

@@ -21,6 +21,8 @@ fs::path existing(const fs::path& path) {
 
 }  // namespace
 
+fs::path source_folder() { return HARNESS_SOURCE_DIR; }
+
 fs::path golden(const std::string& name) {
   // Which golden files were opened, for tests/lint/golden_files.sh.
   if (const char* log = std::getenv("HARNESS_GOLDEN_LOG")) {

@@ -10,6 +10,8 @@
 
 namespace harness::test {
 
+/// The root of the checkout.
+std::filesystem::path source_folder();
 /// tests/golden/NAME. A missing golden file throws.
 std::filesystem::path golden(const std::string& name);
 /// The folder of real data that some checkouts have beside them (HARNESS_SHARED_DATA, else
