@@ -15,7 +15,7 @@ function(harness_probe_torch_cuda works why)
 namespace c10::cuda { std::int8_t device_count() noexcept; }
 int main() { std::printf(\"%d devices\\n\", int(c10::cuda::device_count())); }
 ")
-  set(link_flags "-Wl,--no-as-needed -Wl,--unresolved-symbols=ignore-in-shared-libs")
+  set(link_flags "-Wl,--no-as-needed -Wl,--disable-new-dtags -Wl,--unresolved-symbols=ignore-in-shared-libs")
   foreach(folder IN LISTS CMAKE_BUILD_RPATH)
     string(APPEND link_flags " -Wl,-rpath,${folder}")
   endforeach()

@@ -43,6 +43,9 @@ foreach(folder IN LISTS torch_rpath)
   target_link_options(harness_torch INTERFACE "LINKER:-rpath-link,${folder}")
 endforeach()
 list(APPEND CMAKE_BUILD_RPATH ${torch_rpath})
+# Old dtags: a program's RPATH serves also the libraries that its libraries need (libcupti of libtorch_cpu), its
+# RUNPATH does not.
+target_link_options(harness_torch INTERFACE "LINKER:--disable-new-dtags")
 
 # ATen/ATen.h costs 9 s to parse in each source: one precompiled header serves every target that uses torch.
 function(harness_torch_pch target)
