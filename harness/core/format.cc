@@ -10,27 +10,9 @@
 namespace harness {
 namespace {
 
-const QuantSpec& spec_of(const Format& format, Site site) {
-  switch (site) {
-    case Site::w:
-      return format.w;
-    case Site::a:
-      return format.a;
-    case Site::a_o:
-      return format.a_o;
-    case Site::a_down:
-      return format.a_down;
-    case Site::k:
-      return format.k;
-    case Site::v:
-      break;
-  }
-  return format.v;
-}
-
 bool any_active(const Format& format, std::initializer_list<Site> sites) {
   for (Site site : sites) {
-    if (spec_of(format, site).active()) return true;
+    if (format.spec(site).active()) return true;
     for (const FormatOverride& override_ : format.overrides)
       for (const auto& [overridden, spec] : override_.specs)
         if (overridden == site && spec.active()) return true;
@@ -78,14 +60,32 @@ bool FormatOverride::matches(int layer, const std::string& name) const {
   return glob_match(match, name);
 }
 
+QuantSpec& Format::spec(Site site) {
+  switch (site) {
+    case Site::w:
+      return w;
+    case Site::a:
+      return a;
+    case Site::a_o:
+      return a_o;
+    case Site::a_down:
+      return a_down;
+    case Site::k:
+      return k;
+    case Site::v:
+      break;
+  }
+  return v;
+}
+
 QuantSpec Format::at(Site site, int layer, const std::string& name) const {
-  QuantSpec spec = spec_of(*this, site);
+  QuantSpec result = spec(site);
   for (const FormatOverride& override_ : overrides) {
     if (!override_.matches(layer, name)) continue;
     for (const auto& [overridden, its_spec] : override_.specs)
-      if (overridden == site) spec = its_spec;
+      if (overridden == site) result = its_spec;
   }
-  return spec;
+  return result;
 }
 
 bool Format::quantizes_weights() const { return any_active(*this, {Site::w}); }

@@ -51,6 +51,9 @@ struct Format {
   QuantSpec v{16, 128, false, 1.0};
   std::vector<FormatOverride> overrides;
 
+  /// The spec of a site where no override matches.
+  QuantSpec& spec(Site site);
+  const QuantSpec& spec(Site site) const { return const_cast<Format*>(this)->spec(site); }
   /// The spec of a site in block `layer` for the Linear (or the reader of the activation) `name`,
   /// such as "model.layers.3.mlp.down_proj".
   QuantSpec at(Site site, int layer, const std::string& name) const;

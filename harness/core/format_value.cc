@@ -38,24 +38,6 @@ void read_spec(const Value& value, const std::string& site, Problems& problems, 
 
 constexpr Site kSites[] = {Site::w, Site::a, Site::a_o, Site::a_down, Site::k, Site::v};
 
-QuantSpec& spec_of(Format& format, Site site) {
-  switch (site) {
-    case Site::w:
-      return format.w;
-    case Site::a:
-      return format.a;
-    case Site::a_o:
-      return format.a_o;
-    case Site::a_down:
-      return format.a_down;
-    case Site::k:
-      return format.k;
-    case Site::v:
-      return format.v;
-  }
-  return format.w;
-}
-
 Format read_short(const Value& value, Problems& problems) {
   static const std::regex pattern("w([0-9]+)a([0-9]+)(?:kv([0-9]+))?(?:g([0-9]+))?(-released)?");
   Format format;
@@ -78,7 +60,7 @@ Format read_short(const Value& value, Problems& problems) {
     format.a_o.group = 128;
     format.k.bits = 16;
   }
-  for (Site site : kSites) check_bits(value, site_name(site), spec_of(format, site).bits, problems);
+  for (Site site : kSites) check_bits(value, site_name(site), format.spec(site).bits, problems);
   return format;
 }
 
@@ -106,7 +88,7 @@ FormatOverride read_override(const Value& value, Format format, Problems& proble
     bool follows_a = site == Site::a_o || site == Site::a_down;
     if (!given && follows_a) given = value.find("a");
     if (!given) continue;
-    QuantSpec spec = spec_of(format, site);
+    QuantSpec spec = format.spec(site);
     read_spec(*given, site_name(site), problems, spec);
     result.specs.emplace_back(site, spec);
   }
@@ -129,9 +111,9 @@ Format ValueTraits<Format>::read(const Value& value, Problems& problems) {
   std::vector<std::string> names = {"overrides"};
   for (Site site : kSites) {
     names.emplace_back(site_name(site));
-    if (site == Site::a_o || site == Site::a_down) spec_of(format, site) = format.a;
+    if (site == Site::a_o || site == Site::a_down) format.spec(site) = format.a;
     if (const Value* given = value.find(site_name(site)))
-      read_spec(*given, site_name(site), problems, spec_of(format, site));
+      read_spec(*given, site_name(site), problems, format.spec(site));
   }
   for (const auto& [key, inner] : value.as_table())
     if (std::find(names.begin(), names.end(), key) == names.end())
@@ -150,8 +132,7 @@ Format ValueTraits<Format>::read(const Value& value, Problems& problems) {
 
 Value ValueTraits<Format>::write(const Format& format) {
   Value::Table table;
-  for (Site site : kSites)
-    table.emplace_back(site_name(site), write_spec(spec_of(const_cast<Format&>(format), site)));
+  for (Site site : kSites) table.emplace_back(site_name(site), write_spec(format.spec(site)));
   Value::Array overrides;
   for (const FormatOverride& override_ : format.overrides) {
     Value::Table entry;

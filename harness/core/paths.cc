@@ -23,6 +23,20 @@ fs::path user_cache() {
   return variable("XDG_CACHE_HOME") ? fs::path(variable("XDG_CACHE_HOME")) : home() / ".cache";
 }
 
+fs::path local_path(const std::string& reference) {
+  if (reference.starts_with("cache:")) return cache_folder() / reference.substr(6);
+  if (reference.starts_with("~/")) return home() / reference.substr(2);
+  return reference;
+}
+
+bool is_repository_name(const std::string& reference) {
+  auto slash = reference.find('/');
+  return slash != std::string::npos && slash > 0 && slash + 1 < reference.size() &&
+         reference.find('/', slash + 1) == std::string::npos &&
+         reference.find_first_of(" \\:~") == std::string::npos && reference[0] != '.' &&
+         !reference.ends_with(".gguf");
+}
+
 }  // namespace
 
 fs::path cache_folder() {
@@ -61,10 +75,26 @@ fs::path hub_snapshot(const std::string& kind, const std::string& repository) {
               "refs/main or exactly one snapshot", "give the snapshot's folder instead");
 }
 
-fs::path local_path(const std::string& reference) {
-  if (reference.rfind("cache:", 0) == 0) return cache_folder() / reference.substr(6);
-  if (reference.rfind("~/", 0) == 0) return home() / reference.substr(2);
-  return reference;
+fs::path find_model(const std::string& reference) {
+  const char* const expected =
+      "a snapshot folder, a .gguf file or org/name in the local Hugging Face cache";
+  if (reference.empty()) throw Error("model", "no checkpoint is named", expected);
+  fs::path path = local_path(reference);
+  std::error_code ignored;
+  if (fs::exists(path, ignored)) return path;
+  std::string looked = fs::absolute(path).string();
+  if (reference.starts_with("cache:"))
+    throw Error(reference, "there is no file " + looked, "what the set-up fetches",
+                "run `bash harness/setup/setup.sh`");
+  if (!is_repository_name(reference))
+    throw Error(reference, "there is no file or folder " + looked, expected, "check the path");
+  try {
+    return hub_snapshot("models", reference);
+  } catch (const Error& error) {
+    throw Error(
+        fmt::format("{}: there is no file or folder {}, and in the local Hugging Face cache: {}",
+                    reference, looked, error.what()));
+  }
 }
 
 fs::path find_data_file(const std::string& name, const std::string& data_dir) {

@@ -18,9 +18,10 @@ std::filesystem::path hub_cache_folder();
 /// snapshot. `kind` is "models" or "datasets". Throws an Error that names every place looked at.
 std::filesystem::path hub_snapshot(const std::string& kind, const std::string& repository);
 
-/// The path that a model reference names: "cache:FILE" is a file of cache_folder(), "~/FILE" of the
-/// home folder; anything else is taken as it is.
-std::filesystem::path local_path(const std::string& reference);
+/// The folder or file that a model reference names: a path ("cache:FILE" is a file of
+/// cache_folder(), "~/FILE" one of the home folder), or org/name in the local Hugging Face cache.
+/// @throws Error that names every place looked at
+std::filesystem::path find_model(const std::string& reference);
 
 /// Looks for a data file: as given when absolute, else in `data_dir` (the key, --data or
 /// HARNESS_DATA) and then from the current folder. Throws an Error that names every place looked

@@ -70,14 +70,6 @@ void check_tensors(const Checkpoint& checkpoint, const std::string& where) {
   problems.throw_if_any();
 }
 
-bool is_repository_name(const std::string& reference) {
-  auto slash = reference.find('/');
-  return slash != std::string::npos && slash > 0 && slash + 1 < reference.size() &&
-         reference.find('/', slash + 1) == std::string::npos &&
-         reference.find_first_of(" \\:~") == std::string::npos && reference[0] != '.' &&
-         !reference.ends_with(".gguf");
-}
-
 /// What would help someone whose file or folder no format reads.
 std::string advice(const fs::path& path) {
   if (path.extension() == ".safetensors") return "name the folder that holds it";
@@ -110,29 +102,8 @@ const Registry<CheckpointFormat>& checkpoint_formats() {
   return formats;
 }
 
-fs::path resolve_checkpoint(const std::string& reference) {
-  if (reference.empty())
-    throw Error("model", "no checkpoint is named",
-                "a snapshot folder, a .gguf file or org/name in the local Hugging Face cache");
-  fs::path path = local_path(reference);
-  std::error_code ignored;
-  if (fs::exists(path, ignored)) return path;
-  std::string looked = fs::absolute(path).string();
-  if (!is_repository_name(reference))
-    throw Error(reference, fmt::format("there is no file or folder {}", looked),
-                "a snapshot folder, a .gguf file or org/name in the local Hugging Face cache",
-                "check the path");
-  try {
-    return hub_snapshot("models", reference);
-  } catch (const Error& error) {
-    throw Error(
-        fmt::format("{}: there is no file or folder {}, and in the local Hugging Face cache: {}",
-                    reference, looked, error.what()));
-  }
-}
-
 std::unique_ptr<Checkpoint> open_checkpoint(const std::string& reference) {
-  fs::path path = resolve_checkpoint(reference);
+  fs::path path = find_model(reference);
   std::vector<std::string> readable;
   for (const std::string& name : checkpoint_formats().names()) {
     const CheckpointFormat& format = checkpoint_formats().get(name);

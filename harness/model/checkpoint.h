@@ -49,8 +49,6 @@ const Registry<CheckpointFormat>& checkpoint_formats();
 /// architecture or dtype.
 /// @throws Error that names every place looked at when nothing is found
 std::unique_ptr<Checkpoint> open_checkpoint(const std::string& reference);
-/// The folder or file that `reference` names (what open_checkpoint opens).
-std::filesystem::path resolve_checkpoint(const std::string& reference);
 
 /// Names and shapes that a LLaMA of this config must have; used to check a checkpoint.
 std::vector<std::pair<std::string, std::vector<std::int64_t>>> expected_tensors(

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <filesystem>
 
 #include "harness/core/error.h"
@@ -34,24 +33,11 @@ fs::path tokenizer_file(const fs::path& folder) {
               "AutoTokenizer.from_pretrained(...).save_pretrained(...)");
 }
 
-fs::path resolve(const std::string& reference) {
-  fs::path path = local_path(reference);
-  if (fs::is_directory(path)) return tokenizer_file(path);
-  if (fs::exists(path)) return path;
-  bool may_be_repository = std::count(reference.begin(), reference.end(), '/') == 1 &&
-                           reference.front() != '/' && reference.front() != '.' &&
-                           reference.back() != '/';
-  if (may_be_repository) return tokenizer_file(hub_snapshot("models", reference));
-  throw Error(reference, "there is no such file or folder",
-              "a model's folder, a tokenizer.json, a .gguf file, or org/name in the local Hugging "
-              "Face cache",
-              "check the path");
-}
-
 }  // namespace
 
 std::unique_ptr<Tokenizer> open_tokenizer(const std::string& reference) {
-  fs::path file = resolve(reference);
+  fs::path file = find_model(reference);
+  if (fs::is_directory(file)) file = tokenizer_file(file);
   if (file.extension() == ".gguf")
     return std::make_unique<ByteLevelTokenizer>(read_tokenizer_gguf(file));
   if (file.extension() == ".json")

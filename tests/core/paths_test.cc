@@ -2,9 +2,6 @@
 
 #include <gmock/gmock.h>
 
-#include <cstdlib>
-#include <optional>
-
 #include "tests/support/support.h"
 
 namespace harness {
@@ -12,43 +9,29 @@ namespace {
 
 using testing::HasSubstr;
 
-/// Sets a variable of the environment for one test.
-class ScopedVariable {
- public:
-  ScopedVariable(const char* name, const std::string& value) : name_(name) {
-    if (const char* old = std::getenv(name)) old_ = old;
-    setenv(name, value.c_str(), 1);
-  }
-  ~ScopedVariable() { old_ ? setenv(name_, old_->c_str(), 1) : unsetenv(name_); }
-
- private:
-  const char* name_;
-  std::optional<std::string> old_;
-};
-
 TEST(PathsTest, CacheFolderFollowsTheVariables) {
-  ScopedVariable xdg("XDG_CACHE_HOME", "/somewhere");
+  test::ScopedVariable xdg("XDG_CACHE_HOME", "/somewhere");
   {
-    ScopedVariable own("HARNESS_CACHE", "/mine");
+    test::ScopedVariable own("HARNESS_CACHE", "/mine");
     EXPECT_EQ(cache_folder(), "/mine");
   }
-  ScopedVariable none("HARNESS_CACHE", "");
+  test::ScopedVariable none("HARNESS_CACHE", "");
   EXPECT_EQ(cache_folder(), "/somewhere/aaq-harness");
 }
 
 TEST(PathsTest, HubCacheFollowsTheHubLibrary) {
-  ScopedVariable home("HF_HOME", "/hf");
+  test::ScopedVariable home("HF_HOME", "/hf");
   {
-    ScopedVariable hub("HF_HUB_CACHE", "/hub");
+    test::ScopedVariable hub("HF_HUB_CACHE", "/hub");
     EXPECT_EQ(hub_cache_folder(), "/hub");
   }
-  ScopedVariable none("HF_HUB_CACHE", "");
+  test::ScopedVariable none("HF_HUB_CACHE", "");
   EXPECT_EQ(hub_cache_folder(), "/hf/hub");
 }
 
 TEST(PathsTest, SnapshotIsThatOfRefsMain) {
   test::TemporaryFolder folder;
-  ScopedVariable hub("HF_HUB_CACHE", folder.path().string());
+  test::ScopedVariable hub("HF_HUB_CACHE", folder.path().string());
   auto model = folder.path() / "models--org--name";
   std::filesystem::create_directories(model / "snapshots/one");
   EXPECT_EQ(hub_snapshot("models", "org/name"), model / "snapshots/one");
@@ -71,12 +54,15 @@ TEST(PathsTest, DataFilesAreLookedForInTheDataFolderFirst) {
   EXPECT_THAT(text, HasSubstr((folder / "b.txt").string()));
 }
 
-TEST(PathsTest, LocalPathKnowsTheCacheAndTheHomeFolder) {
-  ScopedVariable own("HARNESS_CACHE", "/mine");
-  ScopedVariable home("HOME", "/people/me");
-  EXPECT_EQ(local_path("cache:a/b.gguf"), "/mine/a/b.gguf");
-  EXPECT_EQ(local_path("~/models/x"), "/people/me/models/x");
-  EXPECT_EQ(local_path("models/x"), "models/x");
+TEST(PathsTest, ModelsAreFoundInTheCacheAndTheHomeFolder) {
+  test::TemporaryFolder folder;
+  test::write_file(folder / "m.gguf", "x");
+  test::ScopedVariable own("HARNESS_CACHE", folder.path().string());
+  test::ScopedVariable home("HOME", folder.path().string());
+  EXPECT_EQ(find_model("cache:m.gguf"), folder / "m.gguf");
+  EXPECT_EQ(find_model("~/m.gguf"), folder / "m.gguf");
+  EXPECT_EQ(find_model((folder / "m.gguf").string()), folder / "m.gguf");
+  EXPECT_THAT(test::error_of([] { find_model("cache:n.gguf"); }), HasSubstr("setup.sh"));
 }
 
 }  // namespace

@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 #include <gmock/gmock.h>
 
-#include <cstdlib>
 #include <set>
 
 #include "tests/model/checkpoint_files.h"
@@ -35,20 +34,6 @@ class DamagedCheckpoint : public testing::Test {
     return text;
   }
   test::TemporaryFolder folder_;
-};
-
-/// Sets a variable of the environment for the length of a test.
-class Variable {
- public:
-  Variable(const char* name, const std::string& value) : name_(name) {
-    if (const char* before = std::getenv(name)) before_ = before;
-    setenv(name, value.c_str(), 1);
-  }
-  ~Variable() { before_ ? setenv(name_, before_->c_str(), 1) : unsetenv(name_); }
-
- private:
-  const char* name_;
-  std::optional<std::string> before_;
 };
 
 TEST(Checkpoint, ShardedWeightsAreThoseThatWereSaved) {
@@ -228,22 +213,22 @@ TEST_F(DamagedCheckpoint, UnknownArchitecture) {
 }
 
 TEST(ResolveCheckpoint, AMissingPathNamesThePlace) {
-  EXPECT_THAT(error_of([] { resolve_checkpoint("./no/such/folder"); }),
+  EXPECT_THAT(error_of([] { open_checkpoint("./no/such/folder"); }),
               AllOf(HasSubstr((fs::current_path() / "./no/such/folder").string()),
                     HasSubstr("org/name in the local Hugging Face cache")));
 }
 
 TEST(ResolveCheckpoint, ARepositoryThatIsNotThereNamesEveryPlace) {
   test::TemporaryFolder hub;
-  Variable variable("HF_HUB_CACHE", hub.path().string());
-  EXPECT_THAT(error_of([] { resolve_checkpoint("no-org/no-model"); }),
+  test::ScopedVariable variable("HF_HUB_CACHE", hub.path().string());
+  EXPECT_THAT(error_of([] { open_checkpoint("no-org/no-model"); }),
               AllOf(HasSubstr((fs::current_path() / "no-org/no-model").string()),
                     HasSubstr(hub.path().string()), HasSubstr("models--no-org--no-model")));
 }
 
 TEST(ResolveCheckpoint, ARepositoryOfTheHubCacheIsOpened) {
   test::TemporaryFolder hub;
-  Variable variable("HF_HUB_CACHE", hub.path().string());
+  test::ScopedVariable variable("HF_HUB_CACHE", hub.path().string());
   fs::path repository = hub / "models--some-org--tiny";
   fs::create_directories(repository / "refs");
   fs::create_directories(repository / "snapshots/abc");
@@ -253,7 +238,7 @@ TEST(ResolveCheckpoint, ARepositoryOfTheHubCacheIsOpened) {
 }
 
 TEST(ResolveCheckpoint, NoReference) {
-  EXPECT_THAT(error_of([] { resolve_checkpoint(""); }), HasSubstr("no checkpoint is named"));
+  EXPECT_THAT(error_of([] { open_checkpoint(""); }), HasSubstr("no checkpoint is named"));
 }
 
 TEST(OpenCheckpoint, AFolderWithoutACheckpointListsTheFormats) {

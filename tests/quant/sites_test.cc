@@ -28,21 +28,6 @@ Format w16a4kv4() {
   return format;
 }
 
-QuantSpec& spec_of(Format& format, Site site) {
-  switch (site) {
-    case Site::a:
-      return format.a;
-    case Site::a_o:
-      return format.a_o;
-    case Site::a_down:
-      return format.a_down;
-    case Site::k:
-      return format.k;
-    default:
-      return format.v;
-  }
-}
-
 at::Tensor logits_under(const Format& format) {
   const auto model = tiny_model();
   install_quantizers(*model, format);
@@ -60,14 +45,14 @@ class EachSite : public testing::TestWithParam<Site> {};
 
 TEST_P(EachSite, SwitchedOnAloneChangesTheLogits) {
   Format format;
-  spec_of(format, GetParam()) = bits(4);
+  format.spec(GetParam()) = bits(4);
   EXPECT_FALSE(at::equal(logits_under(format), logits_under(Format{})));
 }
 
 TEST_P(EachSite, SwitchedOffChangesTheLogits) {
   Format format = w16a4kv4();
   const at::Tensor all = logits_under(format);
-  spec_of(format, GetParam()).bits = 16;
+  format.spec(GetParam()).bits = 16;
   EXPECT_FALSE(at::equal(logits_under(format), all));
 }
 
@@ -106,7 +91,7 @@ TEST(Sites, EightBitsStayNearAndTwoBitsDoNot) {
   auto error = [](int precision) {
     Format format = w16a4kv4();
     for (Site site : {Site::a, Site::a_o, Site::a_down, Site::k, Site::v})
-      spec_of(format, site).bits = precision;
+      format.spec(site).bits = precision;
     const at::Tensor plain = logits_under(Format{});
     return ((logits_under(format) - plain).norm() / plain.norm()).item<float>();
   };
