@@ -1,5 +1,6 @@
 #include "harness/core/provenance.h"
 
+#include <fmt/format.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -57,6 +58,8 @@ Provenance machine_provenance() {
       {"harness.commit", kCommit},
       {"harness.dirty", kCommitDirty ? "true" : "false"},
       {"compiler", __VERSION__},
+      {"fmt.version",
+       fmt::format("{}.{}.{}", FMT_VERSION / 10000, FMT_VERSION / 100 % 100, FMT_VERSION % 100)},
       {"cpu.model", cpu_model()},
       {"cpu.cores", std::to_string(cpu_cores())},
       {"cpu.features", features},

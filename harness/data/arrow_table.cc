@@ -1,6 +1,7 @@
 #include "harness/data/arrow_table.h"
 
 #include <arrow/api.h>
+#include <arrow/config.h>
 #include <arrow/io/file.h>
 #include <arrow/ipc/reader.h>
 #include <fmt/format.h>
@@ -125,6 +126,8 @@ bool append_strings(const arrow::Array& array, std::vector<std::string>& out) {
 }
 
 }  // namespace
+
+std::string arrow_version() { return arrow::GetBuildInfo().version_string; }
 
 std::vector<std::string> read_string_column(const fs::path& path, const std::string& column) {
   const Container container = container_of(path);

@@ -6,6 +6,9 @@
 
 namespace harness {
 
+/// Of the Arrow library in use, for provenance.
+std::string arrow_version();
+
 /// A column of strings from an Arrow file or stream, or from a Parquet file, as Hugging Face
 /// `datasets` stores them: string, large_string, string_view, or a dictionary of one of these.
 /// Nulls become empty strings. The format is told from the file's first bytes, not from its name.

@@ -8,6 +8,7 @@
 #include <chrono>
 
 #include "harness/core/provenance.h"
+#include "harness/data/arrow_table.h"
 #include "harness/kernels/ops.h"
 #include "harness/quant/sites.h"
 #include "harness/run/device.h"
@@ -45,6 +46,8 @@ std::string message_of(const std::exception& error) {
 ProvenanceRow provenance_of(const PlannedRun& run) {
   ProvenanceRow rows = machine_provenance();
   rows.emplace_back("libtorch.version", TORCH_VERSION);
+  rows.emplace_back("arrow.version", arrow_version());
+  rows.emplace_back("sqlite.version", sqlite_version());
   rows.emplace_back("threads", std::to_string(at::get_num_threads()));
   rows.emplace_back("cpu.kernels", cpu_implementation());
   rows.emplace_back("device", run.device.str());

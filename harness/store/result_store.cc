@@ -142,6 +142,8 @@ void insert_provenance(const Connection& connection, std::int64_t attempt,
 
 }  // namespace
 
+std::string sqlite_version() { return sqlite3_libversion(); }
+
 const char* status_name(AttemptStatus status) {
   switch (status) {
     case AttemptStatus::running:

@@ -71,6 +71,9 @@ struct CurvePoint {
   double value = 0;  // NaN and infinities survive
 };
 
+/// Of the SQLite library in use, for provenance.
+std::string sqlite_version();
+
 /// The database of results: one SQLite file (STRICT tables, WAL, a schema version). Several
 /// processes may use one file at a time; a write waits for its turn. Every method throws Error that
 /// names the file; what was stored before an Error stays. One object serves one thread, and not a

@@ -138,7 +138,8 @@ def table(arguments, rows):
         f"- {processor()}; torch {torch.__version__} on both sides; transformers {transformers.__version__}"
         f" (uncompiled, sdpa); harness commit {commit} (tests/bench/perplexity_bench).",
         "- Command: `HARNESS_ORACLE_PYTHON=python3 bash tests/bench/perplexity_vs_transformers.sh "
-        f"--repeats {arguments.repeats} --threads {arguments.threads}`", "",
+        f"--repeats {arguments.repeats} --threads {arguments.threads} --windows {arguments.windows} --batches "
+        f"{' '.join(map(str, arguments.batches))}`", "",
         "| dtype | side | batch | tokens/s | CPU s / window | peak MB | mean NLL | share of matrix rate |",
         "|---|---|---|---|---|---|---|---|"]
     for dtype, side, batch, speed, cpu, peak, nll, gflops in rows:

@@ -13,7 +13,7 @@ TEST(ProvenanceTest, SaysWhatMadeANumber) {
   std::map<std::string, std::string> found(pairs.begin(), pairs.end());
   EXPECT_EQ(found.size(), pairs.size());
   for (const char* key :
-       {"harness.version", "harness.commit", "harness.dirty", "compiler", "system"})
+       {"harness.version", "harness.commit", "harness.dirty", "compiler", "fmt.version", "system"})
     EXPECT_NE(found[key], "") << key;
   EXPECT_GE(std::stoi(found["cpu.cores"]), 1);
 }
