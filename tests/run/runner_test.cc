@@ -112,8 +112,8 @@ TEST_F(RunnerTest, StoresMetricsItemsAndProvenance) {
             "2");
   EXPECT_EQ(cell("select count(distinct value) from metrics where name = 'perplexity'"), "2");
   EXPECT_EQ(cell("select count(*) from attempts where status <> 'succeeded'"), "0");
-  for (const char* key : {"harness.commit", "libtorch.version", "arrow.version", "sqlite.version", "threads", "device", "model.digest",
-                          "tokenizer.digest", "data.text.txt"})
+  for (const char* key : {"harness.commit", "libtorch.version", "arrow.version", "sqlite.version",
+                          "threads", "device", "model.digest", "tokenizer.digest", "data.text.txt"})
     EXPECT_NE(cell(std::string("select count(*) from provenance where key = '") + key + "'"), "0")
         << key;
   EXPECT_EQ(cell("select min(wall_seconds) > 0 and min(peak_memory_bytes) > 1000000 from attempts"),
