@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <atomic>
 #include <csignal>
+#include <ctime>
 
 #include "harness/app/commands.h"
 #include "harness/app/terminal.h"
@@ -12,10 +14,16 @@
 namespace harness {
 namespace {
 
+std::atomic<std::time_t> first_signal{0};
+
+/// The first asks to stop, a later one does not wait. Two in the same moment count as one:
+/// `timeout` and batch systems signal the process and its group.
 void on_signal(int signal) {
+  std::time_t now = std::time(nullptr), none = 0;
   request_interrupt();
-  // The second one does not wait.
+  if (first_signal.compare_exchange_strong(none, now) || now - none < 2) return;
   std::signal(signal, SIG_DFL);
+  std::raise(signal);
 }
 
 }  // namespace
