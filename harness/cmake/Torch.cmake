@@ -50,7 +50,7 @@ target_link_options(harness_torch INTERFACE "LINKER:--disable-new-dtags")
 # ATen/ATen.h costs 9 s to parse in each source: one precompiled header serves every target that uses torch.
 function(harness_torch_pch target)
   if(NOT TARGET harness_torch_pch_owner)
-    file(WRITE "${CMAKE_BINARY_DIR}/generated/torch_pch.cc" "// Owns the precompiled ATen header.\n")
+    file(CONFIGURE OUTPUT "${CMAKE_BINARY_DIR}/generated/torch_pch.cc" CONTENT "// Owns the precompiled ATen header.\n")
     add_library(harness_torch_pch_owner STATIC "${CMAKE_BINARY_DIR}/generated/torch_pch.cc")
     target_link_libraries(harness_torch_pch_owner PRIVATE harness::torch)
     target_precompile_headers(harness_torch_pch_owner PRIVATE
