@@ -40,7 +40,8 @@ class ItemSink {
 
 /// Where an eval looks for its data.
 struct DataContext {
-  std::string data_dir;  // may be empty
+  std::string data_dir;   // may be empty
+  std::string pair = {};  // name of the model's pair ("world"); empty: it belongs to none
 };
 
 /// Data that an eval measured on, for provenance and for the check that calibration does not

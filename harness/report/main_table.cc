@@ -78,8 +78,22 @@ struct Run {
   bool anything_succeeded = false;
 
   bool succeeded() const { return severity == 0; }
-  /// Equal for runs that are one row: they differ in their seed at most.
-  auto row() const { return std::tie(label, model, scheme, format, methods); }
+  /// Equal for runs that are one row: they differ in their seed, or in that of their pair's
+  /// training
+  /// ("pair:world/aligned@3"), at most.
+  auto row() const {
+    const std::string name = training_seed().empty() ? model : model.substr(0, model.rfind('@'));
+    return std::tuple(label, name, scheme, format, methods);
+  }
+  /// Empty for a model of no pair.
+  std::string training_seed() const {
+    return model.starts_with("pair:") ? model.substr(model.rfind('@') + 1) : "";
+  }
+  /// The seed; of a pair's model the training's seed before it: "3:0".
+  std::string seeds() const {
+    return training_seed().empty() ? std::to_string(seed)
+                                   : fmt::format("{}:{}", training_seed(), seed);
+  }
 };
 
 /// What became of a stage; a running one whose process is gone was killed.
@@ -126,7 +140,8 @@ std::vector<Run> read_runs(const NamedRows& rows, std::vector<MetricName>& metri
       run.stage = rows.text(r, "kind") == "load" ? "load" : rows.text(r, "stage");
       run.message = rows.text(r, "message");
     }
-    if (!rows.cell(r, "metric")) continue;
+    // A training's numbers are not of what was measured.
+    if (!rows.cell(r, "metric") || rows.text(r, "kind") == "train") continue;
     const MetricName name{rows.text(r, "protocol"), rows.text(r, "metric")};
     if (std::find(metric_names.begin(), metric_names.end(), name) == metric_names.end())
       metric_names.push_back(name);
@@ -152,7 +167,7 @@ std::vector<RowRuns> group_by_seed(const std::vector<Run>& runs) {
     auto fits = [&](const RowRuns& group) {
       return group.front()->succeeded() && run.succeeded() && group.front()->row() == run.row() &&
              std::none_of(group.begin(), group.end(),
-                          [&](const Run* other) { return other->seed == run.seed; });
+                          [&](const Run* other) { return other->seeds() == run.seeds(); });
     };
     auto found = std::find_if(groups.begin(), groups.end(), fits);
     if (found == groups.end())
@@ -203,8 +218,8 @@ Cell status_cell(const Run& run) {
 }
 
 std::string seeds_text(const RowRuns& group, const char* separator) {
-  std::vector<std::int64_t> seeds;
-  for (const Run* run : group) seeds.push_back(run->seed);
+  std::vector<std::string> seeds;
+  for (const Run* run : group) seeds.push_back(run->seeds());
   return fmt::format("{}", fmt::join(seeds, separator));
 }
 
@@ -294,7 +309,7 @@ Table main_table(const ResultStore& store, const std::string& experiment, const 
   std::set<std::string> protocols;
   for (const Run& run : runs) {
     all_succeeded = all_succeeded && run.succeeded();
-    seeds_matter = seeds_matter || run.seed != runs.front().seed;
+    seeds_matter = seeds_matter || run.seeds() != runs.front().seeds();
   }
   for (const MetricName& name : metrics) protocols.insert(name.protocol);
   const bool one_protocol = protocols.size() == 1;
@@ -319,7 +334,7 @@ Table main_table(const ResultStore& store, const std::string& experiment, const 
     const Run& run = *group.front();
     std::vector<Cell> row = {
         {.text = run.label},
-        {.text = run.model},
+        {.text = group.size() > 1 ? std::get<1>(run.row()) : run.model},
         {.text = run.scheme},
         {.text = run.format},
         {.text = run.methods.empty() ? "–" : run.methods, .exact = run.methods},

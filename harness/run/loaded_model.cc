@@ -14,7 +14,10 @@ LlamaTextModel& LazyReferences::get(Role role) {
   auto& slot = role == Role::aligned ? aligned_ : base_;
   const auto& files = role == Role::aligned ? run_.model : run_.base;
   assert(files);  // the plan has checked that a run names the base its plugins need
-  if (!slot) slot = load_model(*files, run_.dtype, run_.device);
+  if (!slot) {
+    files->open();
+    slot = load_model(*files, run_.dtype, run_.device);
+  }
   return *slot;
 }
 

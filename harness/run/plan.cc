@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 
 #include "harness/core/hash.h"
@@ -15,28 +16,59 @@ namespace {
 /// Opens each checkpoint once, however many runs name it.
 class ModelShelf {
  public:
-  std::shared_ptr<const ModelFiles> get(const std::string& reference) {
-    auto found = shelf_.find(reference);
-    if (found == shelf_.end()) found = shelf_.emplace(reference, open(reference)).first;
+  std::shared_ptr<ModelFiles> get(const ModelReference& reference, const std::string& data_dir) {
+    auto found = shelf_.find(reference.text);
+    if (found == shelf_.end())
+      found = shelf_.emplace(reference.text, find(reference, data_dir)).first;
     return found->second;
   }
 
  private:
-  static std::shared_ptr<const ModelFiles> open(const std::string& reference) {
+  std::shared_ptr<ModelFiles> find(const ModelReference& reference, const std::string& data_dir) {
     auto files = std::make_shared<ModelFiles>();
-    files->reference = reference;
-    files->checkpoint = open_checkpoint(reference);
-    files->tokenizer = open_tokenizer(reference);
-    if (files->tokenizer->vocabulary_size() > files->checkpoint->config().vocab_size)
-      log_warning(fmt::format("{}: the tokenizer has {} tokens, the embedding {} rows", reference,
-                              files->tokenizer->vocabulary_size(),
-                              files->checkpoint->config().vocab_size));
+    files->reference = reference.text;
+    if (reference.pair) {
+      files->pair = pair(*reference.pair, data_dir);
+      files->role = reference.pair->role;
+      files->config = files->pair->config();
+      files->scheme = fmt::format("pair {}, trained here", files->pair->name());
+      files->digest = sha256(files->pair->digest() + "\n" + files->role);
+      files->tokenizer_digest = files->pair->digest();
+      return files;
+    }
+    files->checkpoint = open_checkpoint(reference.text);
+    files->tokenizer = open_tokenizer(reference.text);
+    files->config = files->checkpoint->config();
+    files->scheme = files->checkpoint->scheme();
+    if (files->tokenizer->vocabulary_size() > files->config.vocab_size)
+      log_warning(fmt::format("{}: the tokenizer has {} tokens, the embedding {} rows",
+                              reference.text, files->tokenizer->vocabulary_size(),
+                              files->config.vocab_size));
     files->digest = files->checkpoint->digest();
     files->tokenizer_digest = files->tokenizer->digest();
     return files;
   }
-  std::map<std::string, std::shared_ptr<const ModelFiles>> shelf_;
+
+  /// Both roles share one, so that it is trained once.
+  std::shared_ptr<const Pair> pair(const PairReference& reference, const std::string& data_dir) {
+    PairReference any_role = reference;
+    any_role.role = "base";
+    std::shared_ptr<const Pair>& slot = pairs_[any_role.text()];
+    if (!slot) slot = open_pair(reference, data_dir);
+    return slot;
+  }
+
+  std::map<std::string, std::shared_ptr<ModelFiles>> shelf_;
+  std::map<std::string, std::shared_ptr<const Pair>> pairs_;
 };
+
+}  // namespace
+
+DataContext data_of(const PlannedRun& run) {
+  return {run.spec.data_dir, run.spec.model.pair ? run.spec.model.pair->pair : ""};
+}
+
+namespace {
 
 StageRow make_stage(const std::string& kind, const std::string& name, const std::string& parent,
                     Value::Table content) {
@@ -95,12 +127,12 @@ PlannedRun plan_run(const RunSpec& spec, const Plugins& plugins, ModelShelf& she
   PlannedRun run;
   run.spec = spec;
   std::string where = fmt::format("run \"{}\"", spec.label);
-  DataContext data{spec.data_dir};
+  DataContext data = data_of(run);
 
   problems.collect([&] { run.device = resolve_device(spec.device, where); });
   problems.collect([&] { run.dtype = resolve_dtype(spec.dtype); });
-  problems.collect([&] { run.model = shelf.get(spec.model.text); });
-  if (spec.base) problems.collect([&] { run.base = shelf.get(spec.base->text); });
+  problems.collect([&] { run.model = shelf.get(spec.model, spec.data_dir); });
+  if (spec.base) problems.collect([&] { run.base = shelf.get(*spec.base, spec.data_dir); });
   for (const PluginUse& use : spec.methods) {
     problems.collect([&] {
       run.methods.push_back(
@@ -118,9 +150,9 @@ PlannedRun plan_run(const RunSpec& spec, const Plugins& plugins, ModelShelf& she
 
   check_methods(spec, where, run.methods, problems);
   if (run.model) {
-    check_format(spec.format, run.model->checkpoint->config(), problems);
+    check_format(spec.format, run.model->config, problems);
     for (const auto& method : run.methods)
-      if (method) method->check(spec.format, run.model->checkpoint->config(), problems);
+      if (method) method->check(spec.format, run.model->config, problems);
   }
   for (const auto& eval : run.evals) {
     if (!eval) continue;
@@ -138,7 +170,7 @@ PlannedRun plan_run(const RunSpec& spec, const Plugins& plugins, ModelShelf& she
 void key_run(PlannedRun& run, const Plugins& plugins, const std::string& experiment_key,
              int position, Problems& problems) {
   const RunSpec& spec = run.spec;
-  DataContext data{spec.data_dir};
+  DataContext data = data_of(run);
   Value format = to_value(spec.format);
   auto base_digest = [&](bool needed) { return Value(needed && run.base ? run.base->digest : ""); };
 
@@ -154,10 +186,19 @@ void key_run(PlannedRun& run, const Plugins& plugins, const std::string& experim
     run.data_provenance.emplace_back("data.calibration",
                                      corpus.source + " sha256:" + corpus.digest);
   }
-  run.load_stage = make_stage("load", "checkpoint", "",
-                              {{"digest", run.model->digest},
-                               {"dtype", spec.dtype},
-                               {"device", c10::DeviceTypeName(run.device.type(), true)}});
+  for (const auto& files : {run.model, run.base}) {
+    if (!files || !files->pair ||
+        std::find(run.pairs.begin(), run.pairs.end(), files->pair) != run.pairs.end())
+      continue;
+    run.pairs.push_back(files->pair);
+    run.train_stages.push_back(
+        make_stage("train", files->pair->name(), "", {{"recipe", files->pair->canonical()}}));
+  }
+  run.load_stage =
+      make_stage("load", "checkpoint", run.model->pair ? run.train_stages.front().key : "",
+                 {{"digest", run.model->digest},
+                  {"dtype", spec.dtype},
+                  {"device", c10::DeviceTypeName(run.device.type(), true)}});
   std::string parent = run.load_stage.key;
   for (std::size_t i = 0; i < run.methods.size(); ++i) {
     const PluginUse& use = spec.methods[i];
@@ -206,7 +247,7 @@ void key_run(PlannedRun& run, const Plugins& plugins, const std::string& experim
   run.row.position = position;
   run.row.canonical = canonical_text(canonical);
   run.row.model = spec.model.text;
-  run.row.scheme = run.model->checkpoint->scheme();
+  run.row.scheme = run.model->scheme;
   run.row.format = spec.format.label();
   std::vector<std::string> names;
   for (const PluginUse& use : spec.methods) names.push_back(use.name);
@@ -218,6 +259,13 @@ void key_run(PlannedRun& run, const Plugins& plugins, const std::string& experim
 }
 
 }  // namespace
+
+void ModelFiles::open() {
+  if (checkpoint) return;
+  const std::string folder = pair->folder(role).string();
+  tokenizer = open_tokenizer(folder);
+  checkpoint = open_checkpoint(folder);
+}
 
 Plan make_plan(const Experiment& experiment, const Plugins& plugins) {
   Plan plan;

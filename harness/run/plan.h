@@ -13,32 +13,51 @@
 #include "harness/model/tokenizer.h"
 #include "harness/plugin/plugins.h"
 #include "harness/store/result_store.h"
+#include "harness/train/pair.h"
 
 namespace harness {
 
-/// A checkpoint that was found and opened (its weights are not read), with its tokenizer.
+/// A checkpoint that was found and opened (its weights are not read), with its tokenizer; or a
+/// model of a pair, which may still have to be trained.
 struct ModelFiles {
   std::string reference;
+  LlamaConfig config;
+  std::string scheme;
+  /// What stage keys are made of. Of a pair's model: of its recipe, since its weights may not be
+  /// there yet.
+  std::string digest, tokenizer_digest;
+  std::shared_ptr<const Pair> pair;  // null: an ordinary checkpoint
+  // Of a pair's model null until open().
   std::unique_ptr<Checkpoint> checkpoint;
   std::shared_ptr<const Tokenizer> tokenizer;
-  std::string digest, tokenizer_digest;
+
+  /// Opens what the pair's training left. Does nothing where checkpoint is there.
+  void open();
+
+  std::string role;  // of a pair's model
 };
 
-/// A run with everything built and looked up. Stages: load -> a stage a method -> a stage an eval;
-/// the key of a stage is the SHA-256 of everything that can change its result, its parent's key
-/// included.
+/// A run with everything built and looked up. Stages: train (of a pair) -> load -> a stage a method
+/// -> a stage an eval; the key of a stage is the SHA-256 of everything that can change its result,
+/// its parent's key included.
 struct PlannedRun {
   RunSpec spec;
-  std::shared_ptr<const ModelFiles> model, base;  // base is null when the run names none
+  std::shared_ptr<ModelFiles> model, base;  // base is null when the run names none
   c10::ScalarType dtype = c10::kFloat;
   c10::Device device{c10::kCPU};
   std::vector<std::unique_ptr<Method>> methods;
   std::vector<std::unique_ptr<Eval>> evals;
+  /// Pairs that the models belong to, each once, and the stages that train them.
+  std::vector<std::shared_ptr<const Pair>> pairs;
+  std::vector<StageRow> train_stages;
   StageRow load_stage;
   std::vector<StageRow> method_stages, eval_stages;  // one for each method and eval
   RunRow row;
   Provenance data_provenance;  // what was read, by digest
 };
+
+/// Where the run's evals look for their data.
+DataContext data_of(const PlannedRun& run);
 
 struct Plan {
   ExperimentRow experiment;

@@ -6,6 +6,7 @@
 #include <torch/version.h>
 
 #include <chrono>
+#include <map>
 
 #include "harness/core/provenance.h"
 #include "harness/data/arrow_table.h"
@@ -17,6 +18,8 @@
 
 namespace harness {
 namespace {
+
+constexpr std::size_t kCurvePointsAtOnce = 200;
 
 /// What a stage leaves in the database.
 struct StageResult {
@@ -54,7 +57,9 @@ ProvenanceRow provenance_of(const PlannedRun& run) {
   rows.emplace_back("device.name", device_name(run.device));
   rows.emplace_back("model", run.model->reference);
   rows.emplace_back("model.digest", run.model->digest);
-  rows.emplace_back("model.scheme", run.model->checkpoint->scheme());
+  rows.emplace_back("model.scheme", run.model->scheme);
+  if (run.model->pair && run.model->checkpoint)
+    rows.emplace_back("model.weights", run.model->checkpoint->digest());
   rows.emplace_back("tokenizer.digest", run.model->tokenizer_digest);
   if (run.base) {
     rows.emplace_back("base", run.base->reference);
@@ -67,8 +72,15 @@ ProvenanceRow provenance_of(const PlannedRun& run) {
 /// Runs the stages of one run and writes down how each went.
 class RunExecution {
  public:
-  RunExecution(const PlannedRun& run, ResultStore& store, Progress& progress)
-      : run_(run), store_(store), progress_(progress), provenance_(provenance_of(run)) {}
+  /// @param failed_trainings stages of pairs whose training failed just now, with the message: they
+  /// are not tried again
+  RunExecution(const PlannedRun& run, ResultStore& store, Progress& progress,
+               std::map<std::string, std::string>& failed_trainings)
+      : run_(run),
+        store_(store),
+        progress_(progress),
+        failed_trainings_(failed_trainings),
+        provenance_(provenance_of(run)) {}
 
   /// True when every eval is stored.
   bool execute() {
@@ -87,8 +99,46 @@ class RunExecution {
   }
 
  private:
+  bool prepare_pairs() {
+    for (std::size_t i = 0; i < run_.pairs.size(); ++i) {
+      const StageRow& stage = run_.train_stages[i];
+      if (run_.pairs[i]->ready() && store_.stage_done(stage.key)) continue;
+      if (!attempt(stage, [&] { return train(*run_.pairs[i], stage.key); })) return false;
+    }
+    return true;
+  }
+
+  StageResult train(const Pair& pair, const std::string& stage) {
+    if (const auto failed = failed_trainings_.find(stage); failed != failed_trainings_.end())
+      throw Error(failed->second);
+    std::vector<CurvePoint> points;
+    auto flush = [&] {
+      store_.add_curve_points(attempt_, points);
+      points.clear();
+    };
+    PairHooks hooks{[&](const CurveValue& value) {
+                      points.push_back({value.series, value.step, value.value});
+                      if (points.size() >= kCurvePointsAtOnce) flush();
+                    },
+                    &progress_};
+    StageResult result;
+    try {
+      for (const auto& [name, value] : pair.make(hooks).metrics)
+        result.metrics.push_back({name, value, std::nullopt, 1});
+    } catch (const std::exception& error) {
+      flush();
+      if (!dynamic_cast<const Interrupted*>(&error)) failed_trainings_[stage] = message_of(error);
+      throw;
+    }
+    flush();
+    return result;
+  }
+
   bool prepare_model() {
+    if (!prepare_pairs()) return false;
     bool good = attempt(run_.load_stage, [&] {
+      run_.model->open();
+      provenance_ = provenance_of(run_);
       loaded_ = load_model(*run_.model, run_.dtype, run_.device);
       references_ = std::make_unique<LazyReferences>(run_);
       if (run_.spec.calibration)
@@ -112,8 +162,7 @@ class RunExecution {
   StageResult run_eval(const Eval& eval) {
     StageResult result;
     CollectingSink sink(result.items);
-    EvalContext context{*loaded_,       *references_, {run_.spec.data_dir},
-                        run_.spec.seed, sink,         progress_};
+    EvalContext context{*loaded_, *references_, data_of(run_), run_.spec.seed, sink, progress_};
     std::string said;
     for (const Metric& metric : eval.run(context)) {
       result.metrics.push_back({metric.name, metric.value, metric.standard_error, metric.count});
@@ -128,7 +177,7 @@ class RunExecution {
   /// on up.
   template <class Body>
   bool attempt(const StageRow& stage, Body&& body) {
-    std::int64_t number = store_.begin_attempt(run_.row.key, stage.key, provenance_);
+    attempt_ = store_.begin_attempt(run_.row.key, stage.key, provenance_);
     reset_peak_memory();
     auto start = std::chrono::steady_clock::now();
     double cpu_start = cpu_seconds();
@@ -153,7 +202,7 @@ class RunExecution {
     outcome.cpu_seconds = cpu_seconds() - cpu_start;
     outcome.peak_memory_bytes = peak_memory_bytes();
     if (outcome.status != AttemptStatus::succeeded) result = {};
-    store_.finish_attempt(number, outcome, result.metrics, result.items);
+    store_.finish_attempt(attempt_, outcome, result.metrics, result.items);
     if (interrupted) throw Interrupted();
     return outcome.status == AttemptStatus::succeeded;
   }
@@ -161,7 +210,9 @@ class RunExecution {
   const PlannedRun& run_;
   ResultStore& store_;
   Progress& progress_;
+  std::map<std::string, std::string>& failed_trainings_;
   ProvenanceRow provenance_;
+  std::int64_t attempt_ = 0;  // the running one
   std::unique_ptr<LlamaTextModel> loaded_;
   std::unique_ptr<LazyReferences> references_;
   std::unique_ptr<TextCalibration> calibration_;
@@ -180,13 +231,15 @@ RunSummary run_plan(const Plan& plan, ResultStore& store, Progress& progress) {
       store.put_stage(stage);
       store.link(run.row.key, stage.key, position++);
     };
+    for (const StageRow& stage : run.train_stages) put(stage);
     put(run.load_stage);
     for (const StageRow& stage : run.method_stages) put(stage);
     for (const StageRow& stage : run.eval_stages) put(stage);
   }
+  std::map<std::string, std::string> failed_trainings;
   for (const PlannedRun& run : plan.runs) {
     try {
-      if (RunExecution(run, store, progress).execute())
+      if (RunExecution(run, store, progress, failed_trainings).execute())
         ++summary.succeeded;
       else
         ++summary.failed;

@@ -111,10 +111,27 @@ void check_file(const fs::path& path) {
       path, is_closed(path) ? Connection::Mode::read_immutable : Connection::Mode::read_only));
 }
 
-void create_schema(const Connection& connection) {
+/// Schema 2 knows stages of the kind `train`: one CHECK is another, nothing that is stored.
+void upgrade_schema(const Connection& connection) {
+  if (connection.integer("PRAGMA user_version") == kSchemaVersion) return;
+  // SQLite's own way for changes that touch no row (lang_altertable.html, section 7).
+  connection.execute(fmt::format(
+      "PRAGMA writable_schema = ON;"
+      "UPDATE sqlite_schema SET sql = replace(sql, 'IN (''load''', 'IN (''train'', ''load''')"
+      " WHERE name = 'stages';"
+      "PRAGMA user_version = {};"
+      "PRAGMA writable_schema = RESET",
+      kSchemaVersion));
+}
+
+/// Makes the schema, or brings an older one up to date. Another process may have been first.
+void prepare_schema(const Connection& connection) {
   Transaction transaction(connection);
-  // Another process may have been first.
-  if (!check_schema(connection)) return;
+  if (!check_schema(connection)) {
+    upgrade_schema(connection);
+    transaction.commit();
+    return;
+  }
   connection.execute(kSchemaSql);
   connection.execute(fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {}",
                                  kApplicationId, kSchemaVersion));
@@ -177,7 +194,8 @@ std::unique_ptr<ResultStore> ResultStore::open(const fs::path& path) {
   connection.execute("PRAGMA foreign_keys = ON; PRAGMA synchronous = NORMAL");
   const bool empty = check_schema(connection);
   use_write_ahead_log(connection);
-  if (empty) create_schema(connection);
+  if (empty || connection.integer("PRAGMA user_version") < kSchemaVersion)
+    prepare_schema(connection);
   return std::unique_ptr<ResultStore>(new ResultStore(std::move(state)));
 }
 

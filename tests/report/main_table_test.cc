@@ -207,6 +207,23 @@ TEST_F(MainTableTest, ModelsThatDifferAreAColumn) {
   EXPECT_THAT(made, Not(HasSubstr("Model:")));
 }
 
+TEST_F(MainTableTest, TrainingSeedsOfAPairAreOneRow) {
+  int position = 0;
+  for (const char* model : {"pair:world/aligned@3", "pair:world/aligned@4", "pair:world/base@3"}) {
+    RunRow run = example_run(experiment_, "RTN", position++);
+    run.model = model;
+    run.canonical += model;
+    run.key = key_of(run.canonical);
+    store_->put_run(run);
+    store_result(*store_, run, put_stage(run), {{"perplexity", 20.0 + position, {}, 12}});
+  }
+  const Table made = table();
+  ASSERT_EQ(made.rows.size(), 2u);
+  EXPECT_EQ(text(made, 0, "seed"), "3:0, 4:0");
+  EXPECT_EQ(text(made, 0, "model"), "pair:world/aligned");
+  EXPECT_EQ(text(made, 1, "model"), "pair:world/base@3");
+}
+
 TEST_F(MainTableTest, NanAndInfinityAreShownAndStored) {
   const RunRow run = put_run("RTN", 0);
   store_result(*store_, run, put_stage(run),

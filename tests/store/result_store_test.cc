@@ -61,6 +61,34 @@ TEST_F(ResultStoreTest, EveryTableIsStrict) {
             "0");
 }
 
+TEST_F(ResultStoreTest, ADatabaseOfTheFirstSchemaIsBroughtUpToDate) {
+  const OneRun one(*store_);
+  const std::filesystem::path path = store_->path();
+  store_.reset();
+  {
+    const sqlite::Connection old(path, sqlite::Connection::Mode::read_write);
+    old.execute(
+        "PRAGMA writable_schema = ON;"
+        "UPDATE sqlite_schema SET sql = replace(sql, '''train'', ', '') WHERE name = 'stages';"
+        "PRAGMA user_version = 1; PRAGMA writable_schema = RESET");
+    EXPECT_NE(error_of([&] {
+                old.execute("INSERT INTO stages VALUES ('k', 'train', 'n', '', '', NULL)");
+              }),
+              "");
+  }
+  store_ = ResultStore::open(path);
+  StageRow stage = one.stage;
+  stage.kind = "train";
+  stage.key = std::string(64, 'a');
+  stage.parent_key = "";
+  store_->put_stage(stage);
+  EXPECT_EQ(cell(*store_, "SELECT count(*) FROM stages WHERE kind = 'train'"), "1");
+  EXPECT_EQ(cell(*store_, "SELECT count(*) FROM stages WHERE kind <> 'train'"), "1");
+  EXPECT_EQ(
+      cell(*store_, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'"),
+      "1");
+}
+
 TEST_F(ResultStoreTest, DoublesKeepEveryDigit) {
   OneRun one(*store_);
   const std::vector<double> values = {
