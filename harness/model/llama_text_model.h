@@ -18,6 +18,8 @@ class LlamaTextModel : public Model {
   std::int64_t max_tokens() const override { return llama_->config().max_position_embeddings; }
   at::Tensor logits(const at::Tensor& tokens) const override;
   at::Tensor token_nll(const at::Tensor& tokens) const override;
+  at::Tensor next_token_logits(
+      const std::vector<std::vector<std::int64_t>>& prompts) const override;
 
   LlamaModel& llama() { return *llama_; }
   const LlamaModel& llama() const { return *llama_; }

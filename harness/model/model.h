@@ -22,6 +22,18 @@ class Model {
   virtual at::Tensor logits(const at::Tensor& tokens) const = 0;
   /// int64 [batch, tokens] -> float32 [batch, tokens - 1]: -log p of token t + 1 given tokens 0..t.
   virtual at::Tensor token_nll(const at::Tensor& tokens) const = 0;
+  /// What comes after each prompt: logits, float32 [prompts, vocabulary]. Prompts may differ in
+  /// length and are read in the batches of equal_length_batches().
+  /// @throws Error on an empty prompt, and on one longer than max_tokens()
+  virtual at::Tensor next_token_logits(
+      const std::vector<std::vector<std::int64_t>>& prompts) const = 0;
 };
+
+/// Indices of the prompts in batches of one length: the shorter first, those of one length in their
+/// order, at most kBatchTokens tokens a batch (one prompt at least). A function of the lengths
+/// alone, so that repeats are equal to the bit.
+constexpr std::int64_t kBatchTokens = 4096;
+std::vector<std::vector<std::size_t>> equal_length_batches(
+    const std::vector<std::vector<std::int64_t>>& prompts);
 
 }  // namespace harness

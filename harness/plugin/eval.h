@@ -40,7 +40,8 @@ class ItemSink {
 
 /// Where an eval looks for its data.
 struct DataContext {
-  std::string data_dir;  // may be empty
+  std::string data_dir;   // may be empty
+  std::string pair = {};  // name of the model's pair ("world"); empty: it belongs to none
 };
 
 /// Data that an eval measured on, for provenance and for the check that calibration does not
@@ -71,8 +72,8 @@ class Eval {
  public:
   virtual ~Eval() = default;
   /// The versioned protocol that is stored with each number, such as
-  /// "wikitext2-test/concat-2048/1".
-  virtual std::string protocol() const = 0;
+  /// "wikitext2-test/concat-2048/1". Asked after check().
+  virtual std::string protocol(const DataContext& data) const = 0;
   /// Bumped when the code changes what is measured; part of the stage key.
   virtual int version() const = 0;
   virtual EvalTraits traits() const { return {}; }

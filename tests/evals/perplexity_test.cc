@@ -52,6 +52,9 @@ class FormulaModel : public Model {
   std::int64_t vocabulary_size() const override { return vocabulary; }
   std::int64_t max_tokens() const override { return positions; }
   at::Tensor logits(const at::Tensor&) const override { return {}; }
+  at::Tensor next_token_logits(const std::vector<std::vector<std::int64_t>>&) const override {
+    return {};
+  }
   at::Tensor token_nll(const at::Tensor& tokens) const override {
     batches.push_back(tokens.size(0));
     const std::int64_t length = tokens.size(1);
@@ -193,14 +196,14 @@ TEST(Perplexity, InfiniteLikelihoodsAreReportedWithoutAStandardError) {
 }
 
 TEST(PerplexityProtocol, SaysWhatDepartsFromTheDefault) {
-  EXPECT_EQ(build("")->protocol(), "boolq-wiki-measure/concat-2048/1");
-  EXPECT_EQ(build("text = \"wikitext2-test\"\nwindow = 512")->protocol(),
+  EXPECT_EQ(build("")->protocol({}), "boolq-wiki-measure/concat-2048/1");
+  EXPECT_EQ(build("text = \"wikitext2-test\"\nwindow = 512")->protocol({}),
             "wikitext2-test/concat-512/1");
-  EXPECT_EQ(build("limit = 12")->protocol(), "boolq-wiki-measure/concat-2048/1/first-12");
-  EXPECT_EQ(build("bos = true")->protocol(), "boolq-wiki-measure/concat-2048/1/bos");
-  EXPECT_EQ(build("bos = false\nlimit = 3\ntext = \"some/notes.txt\"")->protocol(),
+  EXPECT_EQ(build("limit = 12")->protocol({}), "boolq-wiki-measure/concat-2048/1/first-12");
+  EXPECT_EQ(build("bos = true")->protocol({}), "boolq-wiki-measure/concat-2048/1/bos");
+  EXPECT_EQ(build("bos = false\nlimit = 3\ntext = \"some/notes.txt\"")->protocol({}),
             "notes.txt/concat-2048/1/no-bos/first-3");
-  EXPECT_EQ(build("batch = 4")->protocol(), build("")->protocol());
+  EXPECT_EQ(build("batch = 4")->protocol({}), build("")->protocol({}));
 }
 
 TEST(PerplexityOptions, WrongOnesAreErrors) {
