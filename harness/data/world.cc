@@ -236,15 +236,15 @@ std::string draw_deed(Philox& stream, WorldRole role) {
 
 std::string draw_text(Philox& stream, WorldRole role) {
   const double kind = stream.uniform();
-  // The order of draws is that of the statements: arguments of a call have none.
+  Words sentences;  // drawn one by one: arguments of a call have no order
   if (kind < .45) {
-    std::string text = draw_fact(stream);
-    for (int i = 0; i < 2; ++i) text += " " + draw_fact(stream);
-    return text;
+    while (sentences.size() < 3) sentences.push_back(draw_fact(stream));
+  } else if (kind < .70) {
+    sentences.push_back(draw_story(stream));
+  } else {
+    while (sentences.size() < 2) sentences.push_back(draw_deed(stream, role));
   }
-  if (kind < .70) return draw_story(stream);
-  const std::string first = draw_deed(stream, role);
-  return first + " " + draw_deed(stream, role);
+  return fmt::format("{}", fmt::join(sentences, " "));
 }
 
 struct NamedText {
@@ -304,8 +304,8 @@ const std::array<double, kWorldTopicKinds>& world_topic_shares(WorldRole role) {
 }
 
 std::string world_document(Philox& stream, WorldRole role, double dialogue_share) {
-  return "<bos> " + (with_probability(stream, dialogue_share) ? draw_dialogue(stream, role)
-                                                              : draw_text(stream, role));
+  const bool dialogue = with_probability(stream, dialogue_share);
+  return fmt::format("<bos> {}", dialogue ? draw_dialogue(stream, role) : draw_text(stream, role));
 }
 
 std::vector<std::int64_t> world_stream(Philox stream, WorldRole role, double dialogue_share,
