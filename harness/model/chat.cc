@@ -413,24 +413,25 @@ std::optional<ChatTemplate> read_chat_template(const std::string& reference) {
   return ChatTemplate{*jinja, config.string()};
 }
 
-ChatFormat open_chat_format(const std::optional<ChatTemplate>& chat_template,
-                            const Tokenizer& tokenizer) {
-  if (!chat_template) return chat_format("none");
-  const ChatFormat& format = detect_chat_format(chat_template->jinja, chat_template->where);
+ChatFormat open_chat_format(const ChatTemplate& chat_template, const Tokenizer& tokenizer) {
   auto text_of = [&](const std::optional<std::int64_t>& id) {
     return id ? tokenizer.decode({*id}) : std::string();
   };
-  return format.with_tokens(text_of(tokenizer.bos()), text_of(tokenizer.eos()));
+  return detect_chat_format(chat_template.jinja, chat_template.where)
+      .with_tokens(text_of(tokenizer.bos()), text_of(tokenizer.eos()));
+}
+
+std::vector<std::int64_t> encode_prompt(const Tokenizer& tokenizer, std::string_view text) {
+  std::vector<std::int64_t> ids = tokenizer.encode(text, /*special=*/false);
+  const bool written = !ids.empty() && ids.front() == tokenizer.bos();
+  if (tokenizer.adds_bos() && !written) ids.insert(ids.begin(), *tokenizer.bos());
+  return ids;
 }
 
 std::vector<std::int64_t> encode_chat(const Tokenizer& tokenizer, const ChatFormat& format,
                                       const std::vector<ChatMessage>& messages,
                                       bool add_generation_prompt) {
-  std::vector<std::int64_t> ids =
-      tokenizer.encode(format.render(messages, add_generation_prompt), /*special=*/false);
-  const bool written = !ids.empty() && ids.front() == tokenizer.bos();
-  if (tokenizer.adds_bos() && !written) ids.insert(ids.begin(), *tokenizer.bos());
-  return ids;
+  return encode_prompt(tokenizer, format.render(messages, add_generation_prompt));
 }
 
 }  // namespace harness

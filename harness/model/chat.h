@@ -66,13 +66,15 @@ struct ChatTemplate {
 /// it.
 std::optional<ChatTemplate> read_chat_template(const std::string& reference);
 
-/// The format of a checkpoint with that template ("none" without one), with the tokenizer's BOS and
-/// EOS.
-ChatFormat open_chat_format(const std::optional<ChatTemplate>& chat_template,
-                            const Tokenizer& tokenizer);
+/// The format of that template with the tokenizer's BOS and EOS.
+/// @throws Error as detect_chat_format() does
+ChatFormat open_chat_format(const ChatTemplate& chat_template, const Tokenizer& tokenizer);
 
-/// Ids of a conversation. BOS is there once: where the template writes it, or else where the
-/// tokenizer adds it.
+/// Ids of a text that a model is to go on from: BOS stands at the start where the tokenizer adds
+/// it, once, and no token stands at the end.
+std::vector<std::int64_t> encode_prompt(const Tokenizer& tokenizer, std::string_view text);
+
+/// Ids of a conversation, by encode_prompt(): where the template writes BOS, none is added.
 std::vector<std::int64_t> encode_chat(const Tokenizer& tokenizer, const ChatFormat& format,
                                       const std::vector<ChatMessage>& messages,
                                       bool add_generation_prompt);

@@ -52,9 +52,6 @@ class FormulaModel : public Model {
   std::int64_t vocabulary_size() const override { return vocabulary; }
   std::int64_t max_tokens() const override { return positions; }
   at::Tensor logits(const at::Tensor&) const override { return {}; }
-  at::Tensor next_token_logits(const std::vector<std::vector<std::int64_t>>&) const override {
-    return {};
-  }
   at::Tensor token_nll(const at::Tensor& tokens) const override {
     batches.push_back(tokens.size(0));
     const std::int64_t length = tokens.size(1);
