@@ -26,7 +26,7 @@ struct PerplexityConfig {
   void visit(V&& v) {
     v("text", text,
       {.doc =
-           "boolq-wiki-measure, boolq-wiki-calibrate, wikitext2-test, wikitext2-train, or a file"});
+           "boolq-wiki-measure, boolq-wiki-calibrate, wikitext2-test, wikitext2-train, world-test, or a file"});
     v("window", window, {.doc = "tokens a window, each from an empty context", .min = 2});
     v("bos", bos, {.doc = "BOS once at the start of the text; default: as the tokenizer does"});
     v("limit", limit, {.doc = "measure the first n windows only", .min = 1});
@@ -70,7 +70,7 @@ class Perplexity : public Eval {
  public:
   explicit Perplexity(PerplexityConfig config) : config_(std::move(config)) {}
 
-  std::string protocol() const override {
+  std::string protocol(const DataContext&) const override {
     std::string name = fmt::format("{}/concat-{}/1", text_name(config_.text), config_.window);
     if (config_.bos) name += *config_.bos ? "/bos" : "/no-bos";
     if (config_.limit) name += fmt::format("/first-{}", *config_.limit);
@@ -91,7 +91,7 @@ class Perplexity : public Eval {
   std::vector<Metric> run(EvalContext& context) const override {
     std::vector<std::int64_t> tokens = tokenise(context.model, context.data);
     const std::int64_t windows = count_windows(tokens, context.model);
-    const std::string what = "perplexity " + protocol();
+    const std::string what = "perplexity " + protocol(context.data);
     std::vector<double> nlls;  // of each window, the mean over its predicted tokens
     for (std::int64_t first = 0; first < windows; first += config_.batch) {
       check_interrupted();

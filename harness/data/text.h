@@ -21,6 +21,7 @@ struct TextCorpus {
 /// - "wikitext2-test", "wikitext2-train", or the path of a file that is called wiki.test.raw,
 ///   wikitext2.test.raw (train likewise): the rows of wikitext.h, joined with "\n\n" as the
 ///   quantization papers do (evals.md: the test split then has 1,294,336 characters);
+/// - "world-test", "world-calibrate": texts of the world, generated (world.h);
 /// - the path of any other UTF-8 file, taken byte for byte.
 /// @param data_dir where files are looked for first; may be empty
 /// @throws Error that names every place looked at; empty text and invalid UTF-8 are errors

@@ -8,9 +8,9 @@
 #include <unordered_map>
 #include <vector>
 
-#include "harness/model/bpe.h"
 #include "harness/model/normalizer.h"
 #include "harness/model/regex.h"
+#include "harness/model/token_model.h"
 
 namespace harness {
 

@@ -40,8 +40,7 @@ struct Candidate {
 Bpe::Bpe(TextMap<TokenId> vocabulary,
          const std::vector<std::pair<std::string, std::string>>& merges, BpeOptions options,
          const std::string& where)
-    : vocabulary_(std::move(vocabulary)), options_(std::move(options)) {
-  for (const auto& [token, id] : vocabulary_) tokens_[id] = &token;
+    : TokenModel(std::move(vocabulary)), options_(std::move(options)) {
   std::uint32_t rank = 0;
   merges_.reserve(merges.size());
   for (const auto& [left, right] : merges) {
@@ -63,16 +62,6 @@ Bpe::Bpe(TextMap<TokenId> vocabulary,
       throw Error(where, fmt::format("the model's unk_token is \"{}\"", *options_.unk_token),
                   "a token of the vocabulary");
   }
-}
-
-std::optional<TokenId> Bpe::find(std::string_view token) const {
-  auto found = vocabulary_.find(token);
-  return found == vocabulary_.end() ? std::nullopt : std::optional(found->second);
-}
-
-const std::string* Bpe::token(std::int64_t id) const {
-  auto found = tokens_.find(id);
-  return found == tokens_.end() ? nullptr : found->second;
 }
 
 const Bpe::Merge* Bpe::find_merge(TokenId left, TokenId right) const {

@@ -9,19 +9,9 @@
 #include <utility>
 #include <vector>
 
+#include "harness/model/token_model.h"
+
 namespace harness {
-
-/// Lookup by string_view in maps with string keys.
-struct TextHash {
-  using is_transparent = void;
-  std::size_t operator()(std::string_view text) const {
-    return std::hash<std::string_view>()(text);
-  }
-};
-template <class Value>
-using TextMap = std::unordered_map<std::string, Value, TextHash, std::equal_to<>>;
-
-using TokenId = std::int32_t;
 
 struct BpeOptions {
   std::optional<std::string>
@@ -32,7 +22,7 @@ struct BpeOptions {
 
 /// Byte-pair encoding: a vocabulary and an ordered list of merges (Sennrich et al., arXiv
 /// 1508.07909), equal to the library `tokenizers`, its order of merges included.
-class Bpe {
+class Bpe : public TokenModel {
  public:
   /// @param vocabulary token to id
   /// @param merges     pairs of tokens, the first merged first
@@ -42,13 +32,7 @@ class Bpe {
       BpeOptions options, const std::string& where);
 
   /// Appends the ids of one word (valid UTF-8, already in the vocabulary's alphabet).
-  void encode(std::string_view word, std::vector<std::int64_t>& ids) const;
-
-  std::optional<TokenId> find(std::string_view token) const;
-  /// Null for an id that no token has.
-  const std::string* token(std::int64_t id) const;
-  /// Tokens, not the largest id.
-  std::size_t size() const { return vocabulary_.size(); }
+  void encode(std::string_view word, std::vector<std::int64_t>& ids) const override;
 
  private:
   struct Merge {
@@ -58,8 +42,6 @@ class Bpe {
   const Merge* find_merge(TokenId left, TokenId right) const;
   std::vector<TokenId> merge_word(std::string_view word) const;
 
-  TextMap<TokenId> vocabulary_;
-  std::unordered_map<std::int64_t, const std::string*> tokens_;
   std::unordered_map<std::uint64_t, Merge>
       merges_;  // key: left id in the upper half, right in the lower
   BpeOptions options_;

@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "harness/model/added_tokens.h"
-#include "harness/model/bpe.h"
 #include "harness/model/normalizer.h"
 #include "harness/model/pretokenizer.h"
+#include "harness/model/token_model.h"
 #include "harness/model/tokenizer.h"
 
 namespace harness {
@@ -17,7 +17,7 @@ namespace harness {
 struct TokenizerParts {
   std::unique_ptr<Normalizer> normalizer;       // may be null
   std::unique_ptr<PreTokenizer> pre_tokenizer;  // may be null
-  std::unique_ptr<Bpe> model;
+  std::unique_ptr<TokenModel> model;
   std::vector<AddedToken> added_tokens;
   std::vector<std::int64_t> prefix,
       suffix;                      // what the post-processor puts before and after the text
@@ -27,7 +27,7 @@ struct TokenizerParts {
 };
 
 /// A tokenizer put together from its parts, in the order of the library `tokenizers`: added tokens,
-/// normaliser, pre-tokenizer, BPE, post-processor.
+/// normaliser, pre-tokenizer, model, post-processor.
 class ByteLevelTokenizer : public Tokenizer {
  public:
   explicit ByteLevelTokenizer(TokenizerParts parts);

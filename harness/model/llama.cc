@@ -6,11 +6,13 @@
 
 #include <algorithm>
 #include <cassert>
+#include <tuple>
 
 #include "harness/core/error.h"
 #include "harness/kernels/ops.h"
 #include "harness/kernels/packed_linear.h"
 #include "harness/kernels/transformer_ops.h"
+#include "harness/model/kv_cache.h"
 
 namespace harness {
 
@@ -94,14 +96,36 @@ LlamaBlock load_block(const Loader& loader, const LlamaConfig& config, std::int6
   return block;
 }
 
+// A block's part of a pass that goes on from a cache.
+struct CachedBlock {
+  KvCache& cache;
+  const KvCache::Pass& pass;
+  std::size_t index;
+};
+
+// Queries of later passes: those of a group stand side by side as queries of their one head, so
+// that K and V are read where they are. [batch, heads, tokens, e] as [batch, kv_heads, group *
+// tokens, e], and back.
+at::Tensor attend_cached(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                         const at::Tensor& seen) {
+  const at::Tensor grouped = q.reshape({q.size(0), k.size(1), -1, q.size(3)});
+  return at::scaled_dot_product_attention(grouped, k, v, seen).reshape(q.sizes());
+}
+
 at::Tensor attention(const LlamaConfig& config, const LlamaBlock& block, const at::Tensor& x,
-                     const Rope& rope) {
+                     const Rope& rope, const CachedBlock* cached) {
   const std::int64_t batch = x.size(0), tokens = x.size(1);
+  const bool goes_on = cached && !cached->pass.first;
   auto heads = [&](const at::Tensor& y, std::int64_t count) {
     return y.view({batch, tokens, count, config.head_dim}).transpose(1, 2);
   };
   auto rotate = [&](const Linear& linear, std::int64_t count) {
-    return rotate_halves(heads(linear.apply(x), count), rope.cos, rope.sin);
+    const at::Tensor y = linear.apply(x);
+    if (!goes_on) return rotate_halves(heads(y, count), rope.cos, rope.sin);
+    // Each row stands at positions of its own: their tokens are rotated as those of one row.
+    const at::Tensor one_row = y.view({1, batch * tokens, count, config.head_dim}).transpose(1, 2);
+    const at::Tensor rotated = rotate_halves(one_row, rope.cos, rope.sin).transpose(1, 2);
+    return heads(rotated.reshape({batch, tokens, -1}), count);
   };
   at::Tensor q = rotate(block.q, config.num_attention_heads);
   at::Tensor k = rotate(block.k, config.num_key_value_heads);
@@ -109,10 +133,14 @@ at::Tensor attention(const LlamaConfig& config, const LlamaBlock& block, const a
   q = run_site(block, ActivationSite::q, q);
   k = run_site(block, ActivationSite::k, k);
   v = run_site(block, ActivationSite::v, v);
+  at::Tensor held_k, held_v;
+  if (cached) std::tie(held_k, held_v) = cached->cache.append(cached->pass, cached->index, k, v);
   const std::int64_t group = config.num_attention_heads / config.num_key_value_heads;
-  const at::Tensor mixed = at::scaled_dot_product_attention(
-      q, repeat_heads(k, group), repeat_heads(v, group), /*attn_mask=*/{}, /*dropout_p=*/0.0,
-      /*is_causal=*/true);
+  const at::Tensor mixed =
+      goes_on ? attend_cached(q, held_k, held_v, cached->pass.seen)
+              : at::scaled_dot_product_attention(q, repeat_heads(k, group), repeat_heads(v, group),
+                                                 /*attn_mask=*/{}, /*dropout_p=*/0.0,
+                                                 /*is_causal=*/true);
   const at::Tensor flat = mixed.transpose(1, 2).reshape({batch, tokens, -1});
   return block.o.apply(run_site(block, ActivationSite::o_in, flat));
 }
@@ -120,6 +148,15 @@ at::Tensor attention(const LlamaConfig& config, const LlamaBlock& block, const a
 at::Tensor mlp(const LlamaBlock& block, const at::Tensor& x) {
   const at::Tensor inner = swiglu(block.gate.apply(x), block.up.apply(x));
   return block.down.apply(run_site(block, ActivationSite::down_in, inner));
+}
+
+at::Tensor pass_block(const LlamaConfig& config, const LlamaBlock& block, const at::Tensor& x,
+                      const Rope& rope, const CachedBlock* cached) {
+  const at::Tensor attention_in = run_site(block, ActivationSite::attention_in,
+                                           rms_norm(x, block.input_norm, config.rms_norm_eps));
+  const at::Tensor middle = add_to(attention(config, block, attention_in, rope, cached), x);
+  const at::Tensor mlp_in = rms_norm(middle, block.post_attention_norm, config.rms_norm_eps);
+  return add_to(mlp(block, run_site(block, ActivationSite::mlp_in, mlp_in)), middle);
 }
 
 }  // namespace
@@ -207,11 +244,7 @@ at::Tensor LlamaModel::embed(const at::Tensor& tokens) const {
 
 at::Tensor LlamaModel::apply_block(const LlamaBlock& block, const at::Tensor& x,
                                    const Rope& rope) const {
-  const at::Tensor normed = rms_norm(x, block.input_norm, config_.rms_norm_eps);
-  const at::Tensor middle = add_to(
-      attention(config_, block, run_site(block, ActivationSite::attention_in, normed), rope), x);
-  const at::Tensor mlp_in = rms_norm(middle, block.post_attention_norm, config_.rms_norm_eps);
-  return add_to(mlp(block, run_site(block, ActivationSite::mlp_in, mlp_in)), middle);
+  return pass_block(config_, block, x, rope, nullptr);
 }
 
 at::Tensor LlamaModel::hidden(const at::Tensor& tokens) const {
@@ -221,9 +254,17 @@ at::Tensor LlamaModel::hidden(const at::Tensor& tokens) const {
   return rms_norm(x, final_norm_, config_.rms_norm_eps);
 }
 
-at::Tensor LlamaModel::logits(const at::Tensor& tokens) const {
-  return lm_head_.apply(hidden(tokens));
+at::Tensor LlamaModel::hidden(const at::Tensor& tokens, KvCache& cache) const {
+  at::Tensor x = embed(tokens);
+  const KvCache::Pass pass = cache.begin(tokens.size(1));
+  for (std::size_t i = 0; i < blocks_.size(); ++i) {
+    const CachedBlock cached{cache, pass, i};
+    x = pass_block(config_, blocks_[i], x, pass.rope, &cached);
+  }
+  return rms_norm(x, final_norm_, config_.rms_norm_eps);
 }
+
+at::Tensor LlamaModel::logits(const at::Tensor& tokens) const { return head(hidden(tokens)); }
 
 std::int64_t nll_chunk_tokens(std::int64_t vocabulary, at::ScalarType dtype) {
   const std::int64_t bytes = vocabulary * static_cast<std::int64_t>(at::elementSize(dtype));

@@ -15,6 +15,8 @@
 
 namespace harness {
 
+class KvCache;
+
 /// y = x W^T + b. weight [out, in]; bias [out] or undefined.
 struct Linear {
   at::Tensor weight;
@@ -93,6 +95,11 @@ class LlamaModel {
   /// @return [batch, tokens, hidden]
   /// @throws Error on a token id outside the embedding
   at::Tensor hidden(const at::Tensor& tokens) const;
+  /// The same for tokens that go on from what `cache` holds of their rows. The caller then says, by
+  /// cache.advance(), how many of each row's tokens are its own.
+  at::Tensor hidden(const at::Tensor& tokens, KvCache& cache) const;
+  /// Logits [..., vocabulary] of final hidden states [..., hidden].
+  at::Tensor head(const at::Tensor& states) const { return lm_head_.apply(states); }
   /// Logits [batch, tokens, vocabulary] in the model's dtype. For short inputs: all of them at
   /// once.
   at::Tensor logits(const at::Tensor& tokens) const;

@@ -3,20 +3,158 @@
 #include <ATen/ATen.h>
 #include <c10/core/InferenceMode.h>
 
+#include <algorithm>
+#include <map>
+
+#include "harness/core/error.h"
+#include "harness/kernels/ops.h"
+#include "harness/model/kv_cache.h"
+
 namespace harness {
 
+namespace {
+
+using Ids = std::vector<std::int64_t>;
+
+/// int64 [rows, longest]; behind the shorter ones stand zeros.
+at::Tensor padded(const std::vector<Ids>& rows) {
+  std::size_t longest = 0;
+  for (const Ids& row : rows) longest = std::max(longest, row.size());
+  const at::Tensor tokens = at::zeros(
+      {static_cast<std::int64_t>(rows.size()), static_cast<std::int64_t>(longest)}, at::kLong);
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    std::copy(rows[i].begin(), rows[i].end(),
+              tokens[static_cast<std::int64_t>(i)].data_ptr<std::int64_t>());
+  return tokens;
+}
+
+class CachedSequences : public GrowingSequences {
+ public:
+  explicit CachedSequences(const LlamaModel& llama) : llama_(llama) {}
+
+  at::Tensor start(const std::vector<Ids>& prompts) override {
+    cache_.emplace(llama_, static_cast<std::int64_t>(prompts.size()));
+    return last_logits(prompts);
+  }
+  at::Tensor next(const Ids& rows, const Ids& tokens) override {
+    cache_->select(rows);
+    std::vector<Ids> one_each;
+    for (std::int64_t token : tokens) one_each.push_back({token});
+    return last_logits(one_each);
+  }
+
+ private:
+  at::Tensor last_logits(const std::vector<Ids>& rows) {
+    const at::Tensor states = llama_.hidden(padded(rows), *cache_);
+    Ids counts;
+    std::vector<at::Tensor> last;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      counts.push_back(static_cast<std::int64_t>(rows[i].size()));
+      last.push_back(states[static_cast<std::int64_t>(i)][counts.back() - 1]);
+    }
+    cache_->advance(counts);
+    return llama_.head(at::stack(last));
+  }
+
+  const LlamaModel& llama_;
+  std::optional<KvCache> cache_;
+};
+
+/// Sum of log p of `targets`, of which states [tokens, hidden] are those before.
+double log_likelihood(const LlamaModel& llama, const at::Tensor& states, const Ids& targets) {
+  const at::Tensor ids = at::tensor(targets, at::kLong).to(llama.device());
+  return -token_nll(llama.head(states), ids).sum(at::kDouble).item<double>();
+}
+
+/// Scores of continuations of one prompt.
+std::vector<double> score_prompt(const LlamaModel& llama, const Ids& prompt,
+                                 const std::vector<Ids>& continuations) {
+  KvCache cache(llama, 1);
+  const auto length = static_cast<std::int64_t>(prompt.size());
+  const at::Tensor before = llama.hidden(padded({prompt}), cache)[0].slice(0, length - 1);
+  cache.advance({length});
+
+  // The last token of a continuation predicts nothing.
+  std::vector<Ids> inputs;
+  for (const Ids& continuation : continuations)
+    inputs.emplace_back(continuation.begin(),
+                        continuation.empty() ? continuation.end() : continuation.end() - 1);
+  const at::Tensor tokens = padded(inputs);
+  at::Tensor states;
+  if (tokens.size(1) > 0) {
+    cache.select(Ids(continuations.size(), 0));
+    states = llama.hidden(tokens, cache);
+  }
+  std::vector<double> scores;
+  for (std::size_t i = 0; i < continuations.size(); ++i) {
+    if (continuations[i].empty()) {
+      scores.push_back(0);
+      continue;
+    }
+    const auto count = static_cast<std::int64_t>(inputs[i].size());
+    const at::Tensor seen =
+        count == 0 ? before
+                   : at::cat({before, states[static_cast<std::int64_t>(i)].slice(0, 0, count)});
+    scores.push_back(log_likelihood(llama, seen, continuations[i]));
+  }
+  return scores;
+}
+
+}  // namespace
+
 LlamaTextModel::LlamaTextModel(std::unique_ptr<LlamaModel> llama,
-                               std::shared_ptr<const Tokenizer> tokenizer)
-    : llama_(std::move(llama)), tokenizer_(std::move(tokenizer)) {}
+                               std::shared_ptr<const Tokenizer> tokenizer,
+                               const std::optional<ChatTemplate>& chat_template)
+    : llama_(std::move(llama)), tokenizer_(std::move(tokenizer)) {
+  try {
+    chat_ = chat_template ? open_chat_format(*chat_template, *tokenizer_) : chat_format("none");
+  } catch (const Error& error) {
+    chat_problem_ = error.what();
+  }
+}
+
+const ChatFormat& LlamaTextModel::chat() const {
+  if (!chat_) throw Error(chat_problem_);
+  return *chat_;
+}
 
 at::Tensor LlamaTextModel::logits(const at::Tensor& tokens) const {
   const c10::InferenceMode no_gradients;
   return llama_->logits(tokens).cpu();
 }
 
+at::Tensor LlamaTextModel::last_logits(const at::Tensor& tokens) const {
+  const c10::InferenceMode no_gradients;
+  return llama_->head(llama_->hidden(tokens).select(1, -1)).cpu();
+}
+
 at::Tensor LlamaTextModel::token_nll(const at::Tensor& tokens) const {
   const c10::InferenceMode no_gradients;
   return llama_->token_nll(tokens).cpu();
+}
+
+std::vector<Generation> LlamaTextModel::generate(const std::vector<Ids>& prompts,
+                                                 const GenerateOptions& options) const {
+  const c10::InferenceMode no_gradients;
+  CachedSequences sequences(*llama_);
+  return generate_with(sequences, *tokenizer_, max_tokens(), prompts, options);
+}
+
+std::vector<double> LlamaTextModel::score(const std::vector<ScoreRequest>& requests) const {
+  const c10::InferenceMode no_gradients;
+  std::map<Ids, std::vector<std::size_t>> by_prompt;
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    check_score_request(requests[i], max_tokens());
+    by_prompt[requests[i].prompt].push_back(i);
+  }
+  std::vector<double> scores(requests.size());
+  for (const auto& [prompt, places] : by_prompt) {
+    std::vector<Ids> continuations;
+    for (std::size_t place : places) continuations.push_back(requests[place].continuation);
+    const std::vector<double> found = score_prompt(*llama_, prompt, continuations);
+    for (std::size_t i = 0; i < places.size(); ++i) scores[places[i]] = found[i];
+  }
+  return scores;
 }
 
 }  // namespace harness

@@ -1,6 +1,9 @@
 #pragma once
 
 #include <memory>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "harness/model/llama.h"
 #include "harness/model/model.h"
@@ -11,20 +14,31 @@ namespace harness {
 /// be on any device, results are on the CPU.
 class LlamaTextModel : public Model {
  public:
-  LlamaTextModel(std::unique_ptr<LlamaModel> llama, std::shared_ptr<const Tokenizer> tokenizer);
+  /// @param chat_template the checkpoint's; one of no known format is an error when it is asked for
+  LlamaTextModel(std::unique_ptr<LlamaModel> llama, std::shared_ptr<const Tokenizer> tokenizer,
+                 const std::optional<ChatTemplate>& chat_template = {});
 
   const Tokenizer& tokenizer() const override { return *tokenizer_; }
   std::int64_t vocabulary_size() const override { return llama_->config().vocab_size; }
   std::int64_t max_tokens() const override { return llama_->config().max_position_embeddings; }
   at::Tensor logits(const at::Tensor& tokens) const override;
   at::Tensor token_nll(const at::Tensor& tokens) const override;
+  const ChatFormat& chat() const override;
+  std::vector<Generation> generate(const std::vector<std::vector<std::int64_t>>& prompts,
+                                   const GenerateOptions& options) const override;
+  std::vector<double> score(const std::vector<ScoreRequest>& requests) const override;
 
   LlamaModel& llama() { return *llama_; }
   const LlamaModel& llama() const { return *llama_; }
 
+ protected:
+  at::Tensor last_logits(const at::Tensor& tokens) const override;
+
  private:
   std::unique_ptr<LlamaModel> llama_;
   std::shared_ptr<const Tokenizer> tokenizer_;
+  std::optional<ChatFormat> chat_;
+  std::string chat_problem_;  // why there is none
 };
 
 }  // namespace harness

@@ -6,11 +6,14 @@
 #include <string>
 #include <vector>
 
+#include "harness/model/chat.h"
+#include "harness/model/generate.h"
 #include "harness/model/tokenizer.h"
 
 namespace harness {
 
-/// What an eval sees: text in, likelihoods out. It cannot tell whether the model is quantized.
+/// What an eval sees: text in, likelihoods and text out. It cannot tell whether the model is
+/// quantized.
 class Model {
  public:
   virtual ~Model() = default;
@@ -22,6 +25,33 @@ class Model {
   virtual at::Tensor logits(const at::Tensor& tokens) const = 0;
   /// int64 [batch, tokens] -> float32 [batch, tokens - 1]: -log p of token t + 1 given tokens 0..t.
   virtual at::Tensor token_nll(const at::Tensor& tokens) const = 0;
+  /// The format of the checkpoint's chat template; "none" where it has none.
+  /// @throws Error when the template is of no known format
+  virtual const ChatFormat& chat() const;
+  /// What follows each prompt, as ids. By default each token is computed from the whole sequence;
+  /// models that keep K and V override it.
+  /// @throws Error as generate_with() does
+  virtual std::vector<Generation> generate(const std::vector<std::vector<std::int64_t>>& prompts,
+                                           const GenerateOptions& options) const;
+  /// Log-likelihood of each continuation given its prompt: the sum over its tokens. Requests with
+  /// the same prompt may share its computation.
+  /// @throws Error on an empty prompt or more tokens than positions
+  virtual std::vector<double> score(const std::vector<ScoreRequest>& requests) const;
+  /// What comes after each prompt: logits, float32 [prompts, vocabulary]. Prompts may differ in
+  /// length and are read in the batches of equal_length_batches().
+  /// @throws Error on an empty prompt, and on one longer than max_tokens()
+  virtual at::Tensor next_token_logits(const std::vector<std::vector<std::int64_t>>& prompts) const;
+
+ protected:
+  /// logits() of the last position only: int64 [batch, tokens] -> [batch, vocabulary].
+  virtual at::Tensor last_logits(const at::Tensor& tokens) const;
 };
+
+/// Indices of the prompts in batches of one length: the shorter first, those of one length in their
+/// order, at most kBatchTokens tokens a batch (one prompt at least). A function of the lengths
+/// alone, so that repeats are equal to the bit.
+constexpr std::int64_t kBatchTokens = 4096;
+std::vector<std::vector<std::size_t>> equal_length_batches(
+    const std::vector<std::vector<std::int64_t>>& prompts);
 
 }  // namespace harness

@@ -132,6 +132,22 @@ class Digits : public PreTokenizer {
   Behavior behavior_;
 };
 
+class WhitespaceSplit : public PreTokenizer {
+ public:
+  void apply(std::vector<std::string>& pieces) const override {
+    std::vector<std::string> result;
+    for (const std::string& piece : pieces) {
+      std::vector<TextRange> spaces;
+      for (std::size_t at = 0; at < piece.size();) {
+        std::size_t start = at;
+        if (is_space(next_code_point(piece, at))) spaces.push_back({start, at});
+      }
+      append_pieces(piece, arrange(partition(piece, spaces), Behavior::removed), result);
+    }
+    pieces = std::move(result);
+  }
+};
+
 class ByteLevel : public PreTokenizer {
  public:
   ByteLevel(bool add_prefix_space, bool use_regex) : add_prefix_space_(add_prefix_space) {
@@ -235,13 +251,15 @@ std::unique_ptr<PreTokenizer> make_pre_tokenizer(const nlohmann::json& config,
   if (type == "Split")
     return std::make_unique<Split>(Regex(in.pattern(), where), read_behavior(in),
                                    in.boolean("invert", false));
+  if (type == "WhitespaceSplit") return std::make_unique<WhitespaceSplit>();
   if (type == "Sequence") {
     std::vector<std::unique_ptr<PreTokenizer>> steps;
     for (const nlohmann::json& step : in.array("pretokenizers"))
       steps.push_back(make_pre_tokenizer(step, where));
     return std::make_unique<PreTokenizerSequence>(std::move(steps));
   }
-  in.unsupported(fmt::format("the type \"{}\"", type), "ByteLevel, Digits, Split or Sequence");
+  in.unsupported(fmt::format("the type \"{}\"", type),
+                 "ByteLevel, Digits, Split, WhitespaceSplit or Sequence");
 }
 
 }  // namespace harness

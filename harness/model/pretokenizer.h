@@ -16,7 +16,7 @@ class PreTokenizer {
   virtual void apply(std::vector<std::string>& pieces) const = 0;
 };
 
-/// Reads ByteLevel, Digits, Split and Sequence.
+/// Reads ByteLevel, Digits, Split, WhitespaceSplit and Sequence.
 /// @param where the file's name, for messages
 /// @throws Error that names a type which is not supported
 std::unique_ptr<PreTokenizer> make_pre_tokenizer(const nlohmann::json& config,

@@ -7,6 +7,7 @@
 
 #include "harness/core/error.h"
 #include "harness/core/hash.h"
+#include "harness/model/bpe.h"
 #include "harness/model/gguf.h"
 
 namespace harness {

@@ -9,6 +9,8 @@
 #include "harness/core/error.h"
 #include "harness/core/hash.h"
 #include "harness/core/log.h"
+#include "harness/model/bpe.h"
+#include "harness/model/word_level.h"
 
 namespace harness {
 namespace fs = std::filesystem;
@@ -53,12 +55,15 @@ std::pair<std::string, std::string> read_merge(const Json& merge, const std::str
               "\"a b\" or [\"a\", \"b\"]");
 }
 
-std::unique_ptr<Bpe> read_model(const Json& config, const std::string& where) {
-  JsonReader in(config, "model", where);
-  // Files of old versions name no type; theirs is told by the merges.
-  std::string type =
-      in.at("type").is_null() && !in.at("merges").is_null() ? "BPE" : in.text("type");
-  if (type != "BPE") in.unsupported(fmt::format("the type \"{}\"", type), "BPE");
+TextMap<TokenId> read_vocabulary(const JsonReader& in, const std::string& where) {
+  if (!in.at("vocab").is_object()) in.wrong("vocab", "an object of tokens and ids");
+  TextMap<TokenId> vocabulary;
+  for (const auto& [token, id] : in.at("vocab").items())
+    vocabulary[token] = read_id(id, token, where);
+  return vocabulary;
+}
+
+std::unique_ptr<Bpe> read_bpe(const JsonReader& in, const std::string& where) {
   if (!in.at("dropout").is_null() && in.at("dropout") != 0.0)
     in.unsupported(fmt::format("dropout {}", in.at("dropout").dump()), "null");
   for (const char* affix : {"continuing_subword_prefix", "end_of_word_suffix"}) {
@@ -71,17 +76,24 @@ std::unique_ptr<Bpe> read_model(const Json& config, const std::string& where) {
   if (!in.at("unk_token").is_null()) options.unk_token = in.text("unk_token");
   options.fuse_unk = in.boolean("fuse_unk", false);
   options.ignore_merges = in.boolean("ignore_merges", false);
-  if (!in.at("vocab").is_object()) in.wrong("vocab", "an object of tokens and ids");
-  TextMap<TokenId> vocabulary;
-  for (const auto& [token, id] : in.at("vocab").items())
-    vocabulary[token] = read_id(id, token, where);
   std::vector<std::pair<std::string, std::string>> merges;
   for (const Json& merge : in.array("merges")) merges.push_back(read_merge(merge, where));
-  return std::make_unique<Bpe>(std::move(vocabulary), merges, std::move(options), where);
+  return std::make_unique<Bpe>(read_vocabulary(in, where), merges, std::move(options), where);
+}
+
+std::unique_ptr<TokenModel> read_model(const Json& config, const std::string& where) {
+  JsonReader in(config, "model", where);
+  // Files of old versions name no type; theirs is told by the merges.
+  std::string type =
+      in.at("type").is_null() && !in.at("merges").is_null() ? "BPE" : in.text("type");
+  if (type == "BPE") return read_bpe(in, where);
+  if (type == "WordLevel")
+    return std::make_unique<WordLevel>(read_vocabulary(in, where), in.text("unk_token"), where);
+  in.unsupported(fmt::format("the type \"{}\"", type), "BPE or WordLevel");
 }
 
 /// Ids as tokenizers gives them: the model's if it has the token, else the next one that is free.
-std::vector<AddedToken> read_added_tokens(const Json& list, const Bpe& model,
+std::vector<AddedToken> read_added_tokens(const Json& list, const TokenModel& model,
                                           const std::string& where) {
   std::vector<AddedToken> tokens;
   TokenId next = static_cast<TokenId>(model.size());

@@ -72,8 +72,8 @@ class Eval {
  public:
   virtual ~Eval() = default;
   /// The versioned protocol that is stored with each number, such as
-  /// "wikitext2-test/concat-2048/1".
-  virtual std::string protocol() const = 0;
+  /// "wikitext2-test/concat-2048/1". Asked after check().
+  virtual std::string protocol(const DataContext& data) const = 0;
   /// Bumped when the code changes what is measured; part of the stage key.
   virtual int version() const = 0;
   virtual EvalTraits traits() const { return {}; }

@@ -230,14 +230,14 @@ void key_run(PlannedRun& run, const Plugins& plugins, const std::string& experim
     Value::Table content = {
         {"options", plugins.evals.get(use.name).canonical(use.options)},
         {"version", eval.version()},
-        {"protocol", eval.protocol()},
+        {"protocol", eval.protocol(data)},
         {"format", format},
         {"tokenizer", run.model->tokenizer_digest},
         {"data", data_value(used)},
         {"base", base_digest(eval.traits().needs_base)},
         {"seed", eval.traits().uses_seed ? Value(static_cast<std::int64_t>(spec.seed)) : Value()}};
     run.eval_stages.push_back(make_stage("eval", use.name, parent, std::move(content)));
-    run.eval_stages.back().protocol = eval.protocol();
+    run.eval_stages.back().protocol = eval.protocol(data);
   }
 
   Value canonical = to_value(spec);

@@ -169,7 +169,7 @@ class RunExecution {
       said += fmt::format("  {} {:.6g}", metric.name, metric.value);
       if (metric.standard_error) said += fmt::format(" ± {:.2g}", *metric.standard_error);
     }
-    log_info(fmt::format("{}: {}{}", run_.spec.label, eval.protocol(), said));
+    log_info(fmt::format("{}: {}{}", run_.spec.label, eval.protocol(context.data), said));
     return result;
   }
 

@@ -193,14 +193,14 @@ TEST(Perplexity, InfiniteLikelihoodsAreReportedWithoutAStandardError) {
 }
 
 TEST(PerplexityProtocol, SaysWhatDepartsFromTheDefault) {
-  EXPECT_EQ(build("")->protocol(), "boolq-wiki-measure/concat-2048/1");
-  EXPECT_EQ(build("text = \"wikitext2-test\"\nwindow = 512")->protocol(),
+  EXPECT_EQ(build("")->protocol({}), "boolq-wiki-measure/concat-2048/1");
+  EXPECT_EQ(build("text = \"wikitext2-test\"\nwindow = 512")->protocol({}),
             "wikitext2-test/concat-512/1");
-  EXPECT_EQ(build("limit = 12")->protocol(), "boolq-wiki-measure/concat-2048/1/first-12");
-  EXPECT_EQ(build("bos = true")->protocol(), "boolq-wiki-measure/concat-2048/1/bos");
-  EXPECT_EQ(build("bos = false\nlimit = 3\ntext = \"some/notes.txt\"")->protocol(),
+  EXPECT_EQ(build("limit = 12")->protocol({}), "boolq-wiki-measure/concat-2048/1/first-12");
+  EXPECT_EQ(build("bos = true")->protocol({}), "boolq-wiki-measure/concat-2048/1/bos");
+  EXPECT_EQ(build("bos = false\nlimit = 3\ntext = \"some/notes.txt\"")->protocol({}),
             "notes.txt/concat-2048/1/no-bos/first-3");
-  EXPECT_EQ(build("batch = 4")->protocol(), build("")->protocol());
+  EXPECT_EQ(build("batch = 4")->protocol({}), build("")->protocol({}));
 }
 
 TEST(PerplexityOptions, WrongOnesAreErrors) {

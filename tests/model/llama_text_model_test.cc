@@ -1,6 +1,7 @@
 #include "harness/model/llama_text_model.h"
 
 #include <ATen/ATen.h>
+#include <gmock/gmock.h>
 
 #include "tests/model/llama_golden.h"
 
@@ -27,6 +28,46 @@ TEST(LlamaTextModel, ShowsWhatTheLlamaComputes) {
   EXPECT_EQ(model.max_tokens(), 256);
   EXPECT_LE(max_difference(model.logits(golden_tokens("plain")), golden_logits("plain")), 1e-4);
   EXPECT_EQ(model.token_nll(golden_tokens("plain")).sizes(), at::IntArrayRef({1, 47}));
+}
+
+// Prompts of several lengths, out of order, against the logits of each alone.
+TEST(LlamaTextModel, NextTokenLogitsAreThoseOfEachPromptAlone) {
+  const LlamaTextModel model(golden_model("plain"), nullptr);
+  std::vector<std::vector<std::int64_t>> prompts;
+  for (const std::int64_t length : {5, 2, 9, 5, 1, 2, 5}) {
+    prompts.emplace_back();
+    for (std::int64_t i = 0; i < length; ++i)
+      prompts.back().push_back((31 * static_cast<std::int64_t>(prompts.size()) + 7 * i) % 96);
+  }
+  const at::Tensor all = model.next_token_logits(prompts);
+  EXPECT_EQ(all.sizes(), at::IntArrayRef({7, 96}));
+  EXPECT_EQ(all.scalar_type(), at::kFloat);
+  for (std::size_t i = 0; i < prompts.size(); ++i) {
+    const at::Tensor alone = model.logits(at::tensor(prompts[i], at::kLong).unsqueeze(0));
+    EXPECT_LE(max_difference(all[static_cast<std::int64_t>(i)], alone.select(1, -1).squeeze(0)),
+              1e-4)
+        << "prompt " << i;
+  }
+  EXPECT_EQ(model.next_token_logits({}).sizes(), at::IntArrayRef({0, 96}));
+}
+
+TEST(LlamaTextModel, PromptsOfNoTokenAndOfTooManyAreErrors) {
+  const LlamaTextModel model(golden_model("plain"), nullptr);
+  EXPECT_THAT(error_of([&] {
+                model.next_token_logits({{1}, {}});
+              }),
+              testing::AllOf(testing::HasSubstr("prompt 2 of 2"), testing::HasSubstr("0 tokens")));
+  EXPECT_THAT(
+      error_of([&] { model.next_token_logits({std::vector<std::int64_t>(257, 1)}); }),
+      testing::AllOf(testing::HasSubstr("257 tokens"), testing::HasSubstr("256 positions")));
+}
+
+TEST(EqualLengthBatches, KeepOrderAndTheTokenBudget) {
+  std::vector<std::vector<std::int64_t>> prompts(5, std::vector<std::int64_t>(1500));
+  prompts.insert(prompts.begin() + 2, std::vector<std::int64_t>(3));
+  prompts.push_back(std::vector<std::int64_t>(9000));
+  EXPECT_EQ(equal_length_batches(prompts),
+            (std::vector<std::vector<std::size_t>>{{2}, {0, 1}, {3, 4}, {5}, {6}}));
 }
 
 TEST(LlamaTextModel, RecordsNoGradient) {

@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "harness/core/hash.h"
+#include "harness/model/chat.h"
 #include "harness/model/normalizer.h"
 #include "harness/model/pretokenizer.h"
 #include "harness/model/tokenizer.h"
@@ -100,6 +101,39 @@ TEST(TokenizerGolden, SmallLlama3) { expect_golden(*small("llama3-small"), "llam
 
 TEST(TokenizerGolden, AddedTokenFlagsAndLongNormaliser) {
   expect_golden(*small("flags-small"), "flags-small");
+}
+
+// White space of Unicode, unknown words, special tokens inside words (golden/tokenizer/world.py).
+TEST(TokenizerGolden, WorldsWords) {
+  const Json wanted = read_golden("world");
+  const auto tokenizer = small("world");
+  EXPECT_EQ(tokenizer->vocabulary_size(), wanted.at("vocabulary_size"));
+  EXPECT_EQ(tokenizer->bos(), wanted.at("bos").get<std::int64_t>());
+  EXPECT_EQ(tokenizer->eos(), wanted.at("eos").get<std::int64_t>());
+  EXPECT_TRUE(tokenizer->adds_bos());
+  EXPECT_GT(wanted.at("encoded").size(), 300u);
+  for (const Json& line : wanted.at("encoded")) {
+    const auto text = line.at("text").get<std::string>();
+    EXPECT_EQ(Json(tokenizer->encode(text, true)), line.at("ids")) << line.dump();
+    EXPECT_EQ(Json(tokenizer->encode(text, false)), line.at("without_special")) << line.dump();
+  }
+  for (const Json& line : wanted.at("decoded"))
+    EXPECT_EQ(tokenizer->decode(line.at("ids")), line.at("text")) << line.dump();
+}
+
+TEST(TokenizerGolden, WorldsConversations) {
+  const auto tokenizer = small("world");
+  const ChatFormat format =
+      open_chat_format(read_chat_template(golden("tokenizer/world").string()), *tokenizer);
+  EXPECT_EQ(format.name(), "world");
+  for (const Json& line : read_golden("world").at("conversations")) {
+    std::vector<ChatMessage> messages;
+    for (const Json& message : line.at("messages"))
+      messages.push_back({message.at("role"), message.at("content")});
+    const bool prompt = line.at("add_generation_prompt");
+    EXPECT_EQ(format.render(messages, prompt), line.at("text"));
+    EXPECT_EQ(Json(encode_chat(*tokenizer, format, messages, prompt)), line.at("ids"));
+  }
 }
 
 /// A tokenizer.json of OpenAI's GPT-2 files, with the parts that the published one has.

@@ -15,6 +15,7 @@
 namespace harness::test {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using Ids = std::vector<std::int64_t>;
@@ -75,6 +76,42 @@ TEST_F(TokenizerFile, FusedUnkTokenStandsForARun) {
 
 TEST_F(TokenizerFile, TheEmptyTextHasNoTokens) {
   EXPECT_TRUE(open(tiny_json())->encode("", false).empty());
+}
+
+/// A WordLevel tokenizer.json of two words and whatever `model` adds.
+std::string word_level_json(const std::string& model, const std::string& vocabulary) {
+  return R"({"pre_tokenizer": {"type": "WhitespaceSplit"}, "model": {"type": "WordLevel",)" +
+         model + R"("vocab": )" + vocabulary + "}}";
+}
+
+TEST_F(TokenizerFile, WordsAreWholeTokens) {
+  auto tokenizer = open(word_level_json(R"("unk_token": "?",)", R"({"?": 0, "ab": 1, "b": 7})"));
+  EXPECT_THAT(tokenizer->encode(" ab  b abb", false), ElementsAre(1, 7, 0));
+  EXPECT_EQ(tokenizer->decode({7, 3, 1}), "b ab");
+  EXPECT_EQ(tokenizer->vocabulary_size(), 3);
+}
+
+TEST_F(TokenizerFile, UnknownWordWithoutUnkInTheVocabularyIsAnErrorWhenItIsMet) {
+  auto tokenizer = open(word_level_json(R"("unk_token": "<unk>",)", R"({"a": 0, "b": 1})"));
+  EXPECT_THAT(tokenizer->encode("a b", false), ElementsAre(0, 1));
+  EXPECT_THAT(error_of([&] { tokenizer->encode("a c", false); }),
+              AllOf(HasSubstr("tokenizer.json"), HasSubstr("\"c\""), HasSubstr("\"<unk>\"")));
+}
+
+TEST_F(TokenizerFile, MalformedWordLevelVocabulariesAreErrors) {
+  const std::string unk = R"("unk_token": "a",)";
+  EXPECT_THAT(problem(word_level_json("", R"({"a": 0})")), HasSubstr("model.unk_token is missing"));
+  EXPECT_THAT(problem(word_level_json(unk, R"(["a"])")), HasSubstr("model.vocab"));
+  EXPECT_THAT(problem(word_level_json(unk, R"({"a": "0"})")), HasSubstr("\"a\""));
+  EXPECT_THAT(problem(word_level_json(unk, R"({"a": -1})")), HasSubstr("the id -1"));
+  EXPECT_THAT(problem(word_level_json(unk, R"({"a": 0, "b": 0})")),
+              HasSubstr("\"a\" and \"b\" the id 0"));
+}
+
+TEST_F(TokenizerFile, UnknownModelsAreNamed) {
+  EXPECT_THAT(problem(replaced(word_level_json(R"("unk_token": "a",)", R"({"a": 0})"), "WordLevel",
+                               "Unigram")),
+              AllOf(HasSubstr("\"Unigram\""), HasSubstr("BPE or WordLevel")));
 }
 
 TEST_F(TokenizerFile, TemplateAddsBosOnlyWhenAsked) {

@@ -21,7 +21,7 @@ template <class Failure>
 class FailingEval : public Eval {
  public:
   explicit FailingEval(NoConfig) {}
-  std::string protocol() const override { return "failing/1"; }
+  std::string protocol(const DataContext&) const override { return "failing/1"; }
   int version() const override { return 1; }
   void check(const DataContext&, Problems&) const override {}
   std::vector<DataUse> data(const DataContext&) const override { return {}; }
@@ -35,7 +35,7 @@ struct Broken : std::runtime_error {
 class ReferenceEval : public Eval {
  public:
   explicit ReferenceEval(NoConfig) {}
-  std::string protocol() const override { return "references/1"; }
+  std::string protocol(const DataContext&) const override { return "references/1"; }
   int version() const override { return 1; }
   EvalTraits traits() const override { return {.uses_seed = false, .needs_base = true}; }
   void check(const DataContext&, Problems&) const override {}

@@ -1,0 +1,117 @@
+#include "harness/model/model.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "harness/core/error.h"
+#include "harness/core/log.h"
+
+namespace harness {
+
+namespace {
+
+/// Computes the whole sequence for each of its tokens.
+class Recomputed : public GrowingSequences {
+ public:
+  explicit Recomputed(const Model& model) : model_(model) {}
+
+  at::Tensor start(const std::vector<std::vector<std::int64_t>>& prompts) override {
+    sequences_ = prompts;
+    return last_logits();
+  }
+  at::Tensor next(const std::vector<std::int64_t>& rows,
+                  const std::vector<std::int64_t>& tokens) override {
+    std::vector<std::vector<std::int64_t>> kept;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      kept.push_back(std::move(sequences_[static_cast<std::size_t>(rows[i])]));
+      kept.back().push_back(tokens[i]);
+    }
+    sequences_ = std::move(kept);
+    return last_logits();
+  }
+
+ private:
+  at::Tensor last_logits() const {
+    std::vector<at::Tensor> rows;
+    for (const auto& sequence : sequences_)
+      rows.push_back(model_.logits(at::tensor(sequence, at::kLong).unsqueeze(0))[0][-1]);
+    return at::stack(rows);
+  }
+  const Model& model_;
+  std::vector<std::vector<std::int64_t>> sequences_;
+};
+
+}  // namespace
+
+const ChatFormat& Model::chat() const { return chat_format("none"); }
+
+std::vector<Generation> Model::generate(const std::vector<std::vector<std::int64_t>>& prompts,
+                                        const GenerateOptions& options) const {
+  Recomputed sequences(*this);
+  return generate_with(sequences, tokenizer(), max_tokens(), prompts, options);
+}
+
+std::vector<double> Model::score(const std::vector<ScoreRequest>& requests) const {
+  std::vector<double> scores;
+  for (const ScoreRequest& request : requests) {
+    check_score_request(request, max_tokens());
+    std::vector<std::int64_t> ids = request.prompt;
+    ids.insert(ids.end(), request.continuation.begin(), request.continuation.end());
+    const at::Tensor nll = token_nll(at::tensor(ids, at::kLong).unsqueeze(0))[0];
+    const auto first = static_cast<std::int64_t>(request.prompt.size()) - 1;
+    scores.push_back(-nll.slice(0, first).sum(at::kDouble).item<double>());
+  }
+  return scores;
+}
+
+at::Tensor Model::last_logits(const at::Tensor& tokens) const {
+  return logits(tokens).select(1, -1);
+}
+
+at::Tensor Model::next_token_logits(const std::vector<std::vector<std::int64_t>>& prompts) const {
+  for (std::size_t i = 0; i < prompts.size(); ++i) {
+    const auto tokens = static_cast<std::int64_t>(prompts[i].size());
+    if (tokens == 0 || tokens > max_tokens())
+      throw Error(fmt::format("prompt {} of {}", i + 1, prompts.size()),
+                  fmt::format("{} tokens", tokens),
+                  fmt::format("1 to the model's {} positions", max_tokens()),
+                  "use another prompt, or a model with more positions");
+  }
+  const at::Tensor result =
+      at::empty({static_cast<std::int64_t>(prompts.size()), vocabulary_size()}, at::kFloat);
+  for (const std::vector<std::size_t>& batch : equal_length_batches(prompts)) {
+    check_interrupted();
+    const auto rows = static_cast<std::int64_t>(batch.size());
+    const auto length = static_cast<std::int64_t>(prompts[batch.front()].size());
+    const at::Tensor tokens = at::empty({rows, length}, at::kLong);
+    const at::Tensor places = at::empty({rows}, at::kLong);
+    for (std::int64_t row = 0; row < rows; ++row) {
+      const std::size_t prompt = batch[static_cast<std::size_t>(row)];
+      places.data_ptr<std::int64_t>()[row] = static_cast<std::int64_t>(prompt);
+      std::copy(prompts[prompt].begin(), prompts[prompt].end(),
+                tokens.data_ptr<std::int64_t>() + row * length);
+    }
+    result.index_copy_(0, places, last_logits(tokens).to(at::kCPU, at::kFloat));
+  }
+  return result;
+}
+
+std::vector<std::vector<std::size_t>> equal_length_batches(
+    const std::vector<std::vector<std::int64_t>>& prompts) {
+  std::map<std::size_t, std::vector<std::size_t>> by_length;
+  for (std::size_t i = 0; i < prompts.size(); ++i) by_length[prompts[i].size()].push_back(i);
+  std::vector<std::vector<std::size_t>> batches;
+  for (const auto& [length, indices] : by_length) {
+    const std::size_t rows =
+        std::max<std::size_t>(1, kBatchTokens / std::max<std::size_t>(1, length));
+    for (std::size_t begin = 0; begin < indices.size(); begin += rows)
+      batches.emplace_back(indices.begin() + begin,
+                           indices.begin() + std::min(begin + rows, indices.size()));
+  }
+  return batches;
+}
+
+}  // namespace harness

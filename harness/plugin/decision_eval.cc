@@ -1,0 +1,326 @@
+#include "harness/plugin/decision_eval.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <set>
+
+#include "harness/core/error.h"
+#include "harness/model/chat.h"
+
+namespace harness {
+namespace {
+
+using Ids = std::vector<std::int64_t>;
+
+/// Floats of logits that are held at once (64 MB).
+constexpr std::int64_t kHeldLogits = 1 << 24;
+/// Progress is told at least this often.
+constexpr std::int64_t kItemsAtOnce = 512;
+
+std::vector<Ids> encode_prompts(const Model& model, const DecisionSet& set) {
+  std::vector<Ids> prompts;
+  for (const DecisionItem& item : set.items)
+    prompts.push_back(
+        set.chat ? encode_chat(model.tokenizer(), model.chat(), {{"user", item.prompt}}, true)
+                 : model.tokenizer().encode(item.prompt, /*special=*/true));
+  return prompts;
+}
+
+/// Logits after each of the prompts followed by `suffix`, handed on row by row.
+template <class Take>
+void read_next(EvalContext& context, const std::vector<Ids>& prompts, const Ids& suffix,
+               Take&& take, const std::function<void(std::size_t)>& told) {
+  const std::int64_t vocabulary = context.model.vocabulary_size();
+  const auto step = static_cast<std::size_t>(std::clamp<std::int64_t>(
+      kHeldLogits / std::max<std::int64_t>(1, vocabulary), 1, kItemsAtOnce));
+  for (std::size_t begin = 0; begin < prompts.size(); begin += step) {
+    check_interrupted();
+    const std::size_t end = std::min(begin + step, prompts.size());
+    std::vector<Ids> batch(prompts.begin() + static_cast<std::ptrdiff_t>(begin),
+                           prompts.begin() + static_cast<std::ptrdiff_t>(end));
+    for (Ids& prompt : batch) prompt.insert(prompt.end(), suffix.begin(), suffix.end());
+    const at::Tensor logits =
+        context.model.next_token_logits(batch).to(at::kCPU, at::kFloat).contiguous();
+    for (std::size_t i = begin; i < end; ++i)
+      take(i, logits.data_ptr<float>() + static_cast<std::int64_t>(i - begin) * vocabulary);
+    told(end);
+  }
+}
+
+/// log(exp(a) + exp(b)).
+double log_add(double a, double b) {
+  if (std::isnan(a) || std::isnan(b)) return std::numeric_limits<double>::quiet_NaN();
+  const double high = std::max(a, b), low = std::min(a, b);
+  return std::isinf(high) && high < 0 ? high : high + std::log1p(std::exp(low - high));
+}
+
+/// log of the sum of exp over the logits of all tokens that `counts` keeps.
+template <class Counts>
+double log_sum(const float* logits, std::int64_t vocabulary, Counts&& counts) {
+  double high = -std::numeric_limits<double>::infinity();
+  for (std::int64_t token = 0; token < vocabulary; ++token) {
+    if (std::isnan(logits[token])) return std::numeric_limits<double>::quiet_NaN();
+    if (counts(token)) high = std::max<double>(high, logits[token]);
+  }
+  if (std::isinf(high)) return high;
+  double sum = 0;
+  for (std::int64_t token = 0; token < vocabulary; ++token)
+    if (counts(token)) sum += std::exp(logits[token] - high);
+  return high + std::log(sum);
+}
+
+/// The openings as a tree: for each beginning that is not a whole opening, the tokens that go on,
+/// and whether an opening is complete with them.
+using OpeningTree = std::map<Ids, std::map<std::int64_t, bool>>;
+
+OpeningTree opening_tree(const Tokenizer& tokenizer, const DecisionSet& set) {
+  std::set<Ids> whole;
+  for (const std::string& opening : set.openings) {
+    const Ids ids = tokenizer.encode(opening, /*special=*/false);
+    if (ids.empty() || !whole.insert(ids).second)
+      throw Error(set.name,
+                  fmt::format("the opening \"{}\" has {}", opening,
+                              ids.empty() ? "no token" : "the tokens of another"),
+                  "openings that this model's tokenizer tells apart",
+                  "use the tokenizer of the model that the data are for");
+  }
+  OpeningTree tree;
+  for (const Ids& opening : whole)
+    for (std::size_t length = 0; length < opening.size(); ++length)
+      tree[Ids(opening.begin(), opening.begin() + static_cast<std::ptrdiff_t>(length))]
+          [opening[length]] |= length + 1 == opening.size();
+  for (const Ids& opening : whole)
+    if (tree.count(opening))
+      throw Error(set.name, "an opening is the beginning of another in this model's tokens",
+                  "openings that differ before they end", "leave the longer one out");
+  return tree;
+}
+
+std::vector<std::string> clusters(const std::vector<DecisionItem>& items) {
+  std::vector<std::string> result;
+  for (const DecisionItem& item : items)
+    result.push_back(item.cluster.empty() ? item.id : item.cluster);
+  return result;
+}
+
+double mean_of(const std::vector<double>& values) {
+  double sum = 0;
+  for (const double value : values) sum += value;
+  return sum / static_cast<double>(values.size());
+}
+
+/// The cluster-robust variance of the mean; none for one cluster or values that are not finite.
+std::optional<double> variance_of_mean(const std::vector<double>& values,
+                                       const std::vector<DecisionItem>& items) {
+  const double mean = mean_of(values);
+  const std::vector<std::string> names = clusters(items);
+  std::map<std::string, double> residuals;
+  for (std::size_t i = 0; i < values.size(); ++i) residuals[names[i]] += values[i] - mean;
+  const auto count = static_cast<double>(residuals.size()), n = static_cast<double>(values.size());
+  double squares = 0;
+  for (const auto& [name, residual] : residuals) squares += residual * residual;
+  if (residuals.size() < 2 || !std::isfinite(squares)) return std::nullopt;
+  return count / (count - 1) * squares / (n * n);
+}
+
+/// For each value, how much of `others` lies below it, ties half.
+std::vector<double> placements(const std::vector<double>& values, std::vector<double> others) {
+  std::sort(others.begin(), others.end());
+  std::vector<double> result;
+  for (const double value : values) {
+    const auto [first, last] = std::equal_range(others.begin(), others.end(), value);
+    const auto below = static_cast<double>(first - others.begin());
+    const auto equal = static_cast<double>(last - first);
+    result.push_back((below + equal / 2) / static_cast<double>(others.size()));
+  }
+  return result;
+}
+
+}  // namespace
+
+std::string DecisionEval::protocol(const DataContext& data) const {
+  std::string name = load(tasks_.front(), data).protocol;
+  if (options_.split != "test") name += "/" + options_.split;
+  if (options_.limit) name += fmt::format("/first-{}", *options_.limit);
+  return name;
+}
+
+void DecisionEval::check(const DataContext& data, Problems& problems) const {
+  for (const DecisionTask task : tasks_) problems.collect([&] { load(task, data); });
+}
+
+std::vector<DataUse> DecisionEval::data(const DataContext& data) const {
+  std::vector<DataUse> uses;
+  for (const DecisionTask task : tasks_) {
+    const DecisionSet set = load(task, data);
+    uses.push_back({set.name, set.digest(), set.source});
+  }
+  return uses;
+}
+
+DecisionSet DecisionEval::load(DecisionTask task, const DataContext& data) const {
+  const std::string source = options_.data == "auto" ? data.pair : options_.data;
+  if (source.empty())
+    throw Error(
+        "eval " + name_, "data is \"auto\", but the model belongs to no pair",
+        "a model with items of its own",
+        "set the eval's data = \"world\", or model = { pair = \"world\", role = \"aligned\" "
+        "}");
+  DecisionSet set = load_decisions(
+      source, task, options_.split == "test" ? DecisionSplit::test : DecisionSplit::validation,
+      data.data_dir);
+  const auto count = static_cast<std::int64_t>(set.items.size());
+  set.items.resize(static_cast<std::size_t>(std::min(count, options_.limit.value_or(count))));
+  return set;
+}
+
+std::vector<OpeningScore> score_openings(EvalContext& context, const DecisionSet& set) {
+  const OpeningTree tree = opening_tree(context.model.tokenizer(), set);
+  const std::vector<Ids> prompts = encode_prompts(context.model, set);
+  const std::int64_t vocabulary = context.model.vocabulary_size();
+  constexpr double kImpossible = -std::numeric_limits<double>::infinity();
+  struct Reached {
+    double log_probability = 0;  // of saying this beginning
+    bool greedy = true;          // whether greedy decoding does
+  };
+  std::map<Ids, std::vector<Reached>> reached;
+  reached[{}].resize(prompts.size());
+  std::vector<double> inside(prompts.size(), kImpossible), outside(prompts.size(), kImpossible);
+  std::vector<OpeningScore> scores(prompts.size());
+  std::size_t nodes_done = 0;
+  // Beginnings come before what they are the beginning of: lexicographic order.
+  for (const auto& [beginning, next] : tree) {
+    auto take = [&](std::size_t item, const float* logits) {
+      const auto [log_probability, greedy] = reached.at(beginning)[item];
+      const double all = log_sum(logits, vocabulary, [](std::int64_t) { return true; });
+      const double others =
+          log_sum(logits, vocabulary, [&](std::int64_t token) { return !next.count(token); });
+      outside[item] = log_add(outside[item], log_probability + others - all);
+      const std::int64_t first = std::max_element(logits, logits + vocabulary) - logits;
+      for (const auto& [token, complete] : next) {
+        if (token >= vocabulary)
+          throw Error(set.name, fmt::format("token id {}", token),
+                      fmt::format("ids below the model's vocabulary, {}", vocabulary),
+                      "use the tokenizer that belongs to this model");
+        const double here = log_probability + logits[token] - all;
+        const bool chosen = greedy && token == first && !std::isnan(all);
+        if (complete) {
+          inside[item] = log_add(inside[item], here);
+          scores[item].greedy = scores[item].greedy || chosen;
+        } else {
+          Ids longer = beginning;
+          longer.push_back(token);
+          std::vector<Reached>& there = reached[longer];
+          there.resize(prompts.size());
+          there[item] = {here, chosen};
+        }
+      }
+    };
+    read_next(context, prompts, beginning, take, [&](std::size_t items) {
+      context.progress.update(set.name, static_cast<double>(nodes_done * prompts.size() + items),
+                              static_cast<double>(tree.size() * prompts.size()));
+    });
+    ++nodes_done;
+  }
+  for (std::size_t i = 0; i < scores.size(); ++i) scores[i].log_odds = inside[i] - outside[i];
+  return scores;
+}
+
+std::vector<std::vector<double>> score_options(EvalContext& context, const DecisionSet& set) {
+  const Tokenizer& tokenizer = context.model.tokenizer();
+  std::map<std::string, std::int64_t> known;
+  auto token_of = [&](const std::string& option) {
+    const auto found = known.find(option);
+    if (found != known.end()) return found->second;
+    const Ids ids = tokenizer.encode(option, /*special=*/false);
+    if (ids.size() != 1 || ids[0] >= context.model.vocabulary_size())
+      throw Error(
+          set.name,
+          fmt::format("the option \"{}\" has {} tokens, the last of them {}", option, ids.size(),
+                      ids.empty() ? -1 : ids.back()),
+          fmt::format("one, below the model's vocabulary of {}", context.model.vocabulary_size()),
+          "measure a model whose tokenizer has these words, such as one of the pair");
+    return known[option] = ids[0];
+  };
+  std::vector<Ids> options;
+  for (const DecisionItem& item : set.items) {
+    Ids& ids = options.emplace_back();
+    for (const std::string& option : item.options) ids.push_back(token_of(option));
+    if (std::set<std::int64_t>(ids.begin(), ids.end()).size() != ids.size())
+      throw Error(
+          set.name,
+          fmt::format("the options {} are not all different tokens", fmt::join(item.options, ", ")),
+          "words that the tokenizer tells apart",
+          "measure a model whose tokenizer has these words, such as one of the pair");
+  }
+  std::vector<std::vector<double>> scores(set.items.size());
+  read_next(
+      context, encode_prompts(context.model, set), {},
+      [&](std::size_t item, const float* logits) {
+        for (const std::int64_t token : options[item]) scores[item].push_back(logits[token]);
+      },
+      [&](std::size_t items) {
+        context.progress.update(set.name, static_cast<double>(items),
+                                static_cast<double>(set.items.size()));
+      });
+  return scores;
+}
+
+std::size_t best_option(const std::vector<double>& logits) {
+  std::size_t best = logits.size();
+  for (std::size_t i = 0; i < logits.size(); ++i)
+    if (best == logits.size() ? !std::isnan(logits[i]) : logits[i] > logits[best]) best = i;
+  return best;
+}
+
+Metric mean_metric(const std::string& name, const std::vector<double>& values,
+                   const std::vector<DecisionItem>& items) {
+  std::optional<double> error = variance_of_mean(values, items);
+  if (error) error = std::sqrt(*error);
+  return {name, mean_of(values), error, static_cast<std::int64_t>(values.size())};
+}
+
+Metric auc_metric(const std::string& name, const std::vector<double>& positive,
+                  const std::vector<DecisionItem>& positive_items,
+                  const std::vector<double>& negative,
+                  const std::vector<DecisionItem>& negative_items) {
+  const auto count = static_cast<std::int64_t>(positive.size() + negative.size());
+  auto is_nan = [](double value) { return std::isnan(value); };
+  if (std::any_of(positive.begin(), positive.end(), is_nan) ||
+      std::any_of(negative.begin(), negative.end(), is_nan))
+    return {name, std::numeric_limits<double>::quiet_NaN(), std::nullopt, count};
+  const std::vector<double> of_positive = placements(positive, negative);
+  const std::vector<double> of_negative = placements(negative, positive);
+  const std::optional<double> one = variance_of_mean(of_positive, positive_items);
+  const std::optional<double> other = variance_of_mean(of_negative, negative_items);
+  std::optional<double> error;
+  if (one && other) error = std::sqrt(*one + *other);
+  return {name, mean_of(of_positive), error, count};
+}
+
+std::vector<Metric> opening_metrics(EvalContext& context, const DecisionSet& set,
+                                    const std::string& name) {
+  const std::vector<OpeningScore> scores = score_openings(context, set);
+  std::vector<double> opened, log_odds;
+  for (std::size_t i = 0; i < scores.size(); ++i) {
+    opened.push_back(scores[i].greedy ? 1 : 0);
+    log_odds.push_back(scores[i].log_odds);
+    add_item(context, set.items[i], opened.back(),
+             {{"measured", name}, {"log_odds", log_odds.back()}});
+  }
+  return {mean_metric(name, opened, set.items),
+          mean_metric(name + "_log_odds", log_odds, set.items)};
+}
+
+void add_item(EvalContext& context, const DecisionItem& item, double score, Value::Table detail) {
+  if (item.tier) detail.emplace(detail.begin(), "tier", *item.tier);
+  context.items.add(
+      {.id = item.id, .score = score, .cluster = item.cluster, .detail = std::move(detail)});
+}
+
+}  // namespace harness

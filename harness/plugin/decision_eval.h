@@ -1,0 +1,98 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "harness/core/config.h"
+#include "harness/data/decisions.h"
+#include "harness/plugin/eval.h"
+
+namespace harness {
+
+/// Options of every eval that measures decisions.
+struct DecisionOptions {
+  std::string data = "auto";
+  std::string split = "test";
+  std::optional<std::int64_t> limit;
+
+  template <class V>
+  void visit(V&& v) {
+    v("data", data, {.doc = "whose items: auto (the model's pair) or world"});
+    v("split", split,
+      {.doc = "test, or validation (what training may look at)",
+       .choices = {"test", "validation"}});
+    v("limit", limit, {.doc = "the first n items of each set only", .min = 1});
+  }
+};
+
+/// An eval of what a model says next on one or more sets of items. The protocol's name is the first
+/// set's, then "/validation" and "/first-<limit>" where these are asked for.
+class DecisionEval : public Eval {
+ public:
+  /// @param name  of the eval, for messages
+  DecisionEval(std::string name, std::vector<DecisionTask> tasks, DecisionOptions options)
+      : name_(std::move(name)), tasks_(std::move(tasks)), options_(std::move(options)) {}
+
+  std::string protocol(const DataContext& data) const override;
+  int version() const override { return 1; }
+  void check(const DataContext& data, Problems& problems) const override;
+  std::vector<DataUse> data(const DataContext& data) const override;
+
+ protected:
+  /// The items of a task, no more than `limit`.
+  /// @throws Error when `data` is auto and the model belongs to no pair
+  DecisionSet load(DecisionTask task, const DataContext& data) const;
+
+ private:
+  std::string name_;
+  std::vector<DecisionTask> tasks_;
+  DecisionOptions options_;
+};
+
+/// How a model's answer begins.
+struct OpeningScore {
+  /// log p - log(1 - p), p the probability that the answer begins with one of the set's openings.
+  double log_odds = 0;
+  bool greedy = false;  // whether greedy decoding begins so
+};
+
+/// One score an item. Every token of an opening is weighed against the whole vocabulary; where the
+/// openings have several tokens, the model reads each item once for each distinct beginning of
+/// them.
+/// @throws Error when two openings have the same tokens, or one is the beginning of another
+std::vector<OpeningScore> score_openings(EvalContext& context, const DecisionSet& set);
+
+/// Logits of each item's options as the next token: [items][options].
+/// @throws Error when an option is not one token of this tokenizer, or two are the same
+std::vector<std::vector<double>> score_options(EvalContext& context, const DecisionSet& set);
+
+/// The option with the largest logit, the first of equals; none is above NaN.
+std::size_t best_option(const std::vector<double>& logits);
+
+/// The mean of one value an item, as a metric. Items of a cluster may depend on each other, so the
+/// standard error is the cluster-robust one: with r_c the sum of (value - mean) over cluster c,
+/// sqrt(G / (G - 1) sum_c r_c^2) / n for G clusters and n items (Liang and Zeger 1986); none for
+/// one cluster, or values that are not finite. With every item its own cluster it is sd / sqrt(n).
+Metric mean_metric(const std::string& name, const std::vector<double>& values,
+                   const std::vector<DecisionItem>& items);
+
+/// Area under the curve: how often a value of `positive` is above one of `negative`, ties half.
+/// The standard error is DeLong's (1988) with cluster-robust variances of the placements, for
+/// clusters that do not have items in both (Obuchowski 1997).
+Metric auc_metric(const std::string& name, const std::vector<double>& positive,
+                  const std::vector<DecisionItem>& positive_items,
+                  const std::vector<double>& negative,
+                  const std::vector<DecisionItem>& negative_items);
+
+/// Hands an item's score on, with its tier and those measurements as its detail.
+void add_item(EvalContext& context, const DecisionItem& item, double score, Value::Table detail);
+
+/// Scores a set by its openings. An item's score is whether greedy decoding begins with one; its
+/// detail has the log-odds and the metric's name.
+/// @return `name`, the share of items that do, and `name`_log_odds, the mean
+std::vector<Metric> opening_metrics(EvalContext& context, const DecisionSet& set,
+                                    const std::string& name);
+
+}  // namespace harness
