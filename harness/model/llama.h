@@ -74,6 +74,7 @@ class LlamaModel {
   at::Tensor& embedding() { return embedding_; }  // [vocabulary, hidden]
   at::Tensor& final_norm() { return final_norm_; }
   Linear& lm_head() { return lm_head_; }  // shares the embedding's storage when tied
+  const Linear& lm_head() const { return lm_head_; }
   /// Every weight with its name in the checkpoint; a tied head is not named apart.
   std::vector<std::pair<std::string, at::Tensor*>> named_tensors();
 

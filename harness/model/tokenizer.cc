@@ -16,7 +16,7 @@ namespace fs = std::filesystem;
 namespace {
 
 /// The file in a model's folder that holds its tokenizer.
-fs::path tokenizer_file(const fs::path& folder) {
+fs::path file_in_folder(const fs::path& folder) {
   if (fs::exists(folder / "tokenizer.json")) return folder / "tokenizer.json";
   std::vector<fs::path> gguf;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
@@ -35,9 +35,13 @@ fs::path tokenizer_file(const fs::path& folder) {
 
 }  // namespace
 
-std::unique_ptr<Tokenizer> open_tokenizer(const std::string& reference) {
+fs::path find_tokenizer_file(const std::string& reference) {
   fs::path file = find_model(reference);
-  if (fs::is_directory(file)) file = tokenizer_file(file);
+  return fs::is_directory(file) ? file_in_folder(file) : file;
+}
+
+std::unique_ptr<Tokenizer> open_tokenizer(const std::string& reference) {
+  const fs::path file = find_tokenizer_file(reference);
   if (file.extension() == ".gguf")
     return std::make_unique<ByteLevelTokenizer>(read_tokenizer_gguf(file));
   if (file.extension() == ".json")

@@ -38,4 +38,8 @@ class Tokenizer {
 /// @throws Error on an unsupported model, normaliser, pre-tokenizer or post-processor, naming it
 std::unique_ptr<Tokenizer> open_tokenizer(const std::string& reference);
 
+/// The file that open_tokenizer reads: tokenizer.json or a .gguf file.
+/// @throws Error when there is none
+std::filesystem::path find_tokenizer_file(const std::string& reference);
+
 }  // namespace harness

@@ -15,8 +15,7 @@ bool ends_with(const std::string& text, const char* end) { return glob_match(end
 
 }  // namespace
 
-TensorCheckpoint initial_weights(const LlamaConfig& config, const InitOptions& options,
-                                 std::uint64_t seed) {
+void check_init(const LlamaConfig& config, const InitOptions& options) {
   const auto expected = expected_tensors(config);
   for (const InitGroup& group : options.groups)
     if (std::none_of(expected.begin(), expected.end(),
@@ -27,9 +26,13 @@ TensorCheckpoint initial_weights(const LlamaConfig& config, const InitOptions& o
     throw Error("init.embedding_offsets",
                 fmt::format("{} numbers", options.embedding_offsets.size()),
                 fmt::format("at most {}, the embedding's channels", config.hidden_size));
+}
 
+TensorCheckpoint initial_weights(const LlamaConfig& config, const InitOptions& options,
+                                 std::uint64_t seed) {
+  check_init(config, options);
   std::map<std::string, at::Tensor> tensors;
-  for (const auto& [name, shape] : expected) {
+  for (const auto& [name, shape] : expected_tensors(config)) {
     at::Tensor tensor = at::empty(shape, at::kFloat);
     const bool is_norm = ends_with(name, "*norm.weight"), is_bias = ends_with(name, "*.bias");
     if (is_norm || is_bias) {

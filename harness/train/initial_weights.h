@@ -36,8 +36,11 @@ struct InitOptions {
   }
 };
 
-/// A new model's weights in float32, each tensor drawn from Philox(seed, "initial weights", name).
 /// @throws Error when a group matches no tensor, or there are more offsets than channels
+void check_init(const LlamaConfig& config, const InitOptions& options);
+
+/// A new model's weights in float32, each tensor drawn from Philox(seed, "initial weights", name).
+/// @throws Error as check_init
 TensorCheckpoint initial_weights(const LlamaConfig& config, const InitOptions& options,
                                  std::uint64_t seed);
 

@@ -18,41 +18,27 @@ at::ScalarType product_dtype(const std::string& name) {
   return name == "fp64" ? at::kDouble : at::kFloat;
 }
 
-bool matches_any(const std::vector<std::string>& patterns, const std::string& name) {
-  return std::any_of(patterns.begin(), patterns.end(),
-                     [&](const std::string& pattern) { return glob_match(pattern, name); });
-}
-
-void check_patterns(const std::vector<std::string>& patterns, const char* key,
-                    const std::vector<TrainableModel::Weight>& weights) {
-  for (const std::string& pattern : patterns)
-    if (std::none_of(weights.begin(), weights.end(),
-                     [&](const auto& weight) { return glob_match(pattern, weight.name); }))
-      throw Error(key, fmt::format("\"{}\" matches no tensor of the model", pattern),
-                  "a glob on names such as \"model.layers.0.mlp.down_proj.weight\"");
-}
-
 }  // namespace
 
 TrainableModel::TrainableModel(const Checkpoint& checkpoint, const TrainOptions& options)
     : mixed_(options.dtype == "bf16"), checkpoint_blocks_(options.checkpoint_blocks) {
   model_ = LlamaModel::load(checkpoint, product_dtype(options.dtype), at::kCPU);
+  std::vector<std::string> names;
+  for (const auto& [name, tensor] : model_->named_tensors()) names.push_back(name);
+  Problems problems;
+  check_train_options(options, names, "training", problems);
+  problems.throw_if_any();
   for (const auto& [name, tensor] : model_->named_tensors()) {
     Weight weight;
     weight.name = name;
     weight.product = *tensor;
-    weight.frozen = matches_any(options.frozen, name);
+    weight.frozen = is_frozen(options, name);
     weight.master = mixed_ ? checkpoint.load(name).to(at::kFloat, false, /*copy=*/true).contiguous()
                            : weight.product;
     weight.master.set_requires_grad(!weight.frozen);
     index_[name] = weights_.size();
     weights_.push_back(std::move(weight));
   }
-  check_patterns(options.frozen, "frozen", weights_);
-  for (const ParameterGroup& group : options.groups)
-    check_patterns({group.match}, "groups", weights_);
-  if (std::all_of(weights_.begin(), weights_.end(), [](const Weight& w) { return w.frozen; }))
-    throw Error("frozen", "every tensor of the model is frozen", "at least one that learns");
 }
 
 std::map<std::string, at::Tensor> TrainableModel::tensors() const {

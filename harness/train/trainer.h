@@ -114,8 +114,13 @@ struct TrainOptions {
 /// schedule, which reaches its final value with the last step.
 double learning_rate(const TrainOptions& options, std::int64_t step);
 
-/// What can be known to be wrong before a model is there.
-void check_train_options(const TrainOptions& options, const std::string& where, Problems& problems);
+/// Whether a tensor of that name stays as it is.
+bool is_frozen(const TrainOptions& options, const std::string& name);
+
+/// What can be known to be wrong before training starts.
+/// @param names of the model's tensors, one of which each pattern must match
+void check_train_options(const TrainOptions& options, const std::vector<std::string>& names,
+                         const std::string& where, Problems& problems);
 
 struct CurveValue {
   std::string series;
@@ -157,8 +162,7 @@ class TrainingDiverged : public Error {
 /// products, the LlamaModel in the chosen dtype.
 class TrainableModel {
  public:
-  /// @throws Error when a pattern of options.frozen or options.groups matches no tensor, or when
-  /// every tensor is frozen
+  /// @throws Error that lists what check_train_options finds
   TrainableModel(const Checkpoint& checkpoint, const TrainOptions& options);
 
   struct Weight {
