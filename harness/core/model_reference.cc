@@ -9,6 +9,13 @@ namespace {
 
 constexpr std::string_view kPrefix = "pair:";
 
+template <class Number>
+bool read_number(const std::string& text, Number& out) {
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, out);
+  return error == std::errc() && stop == end;
+}
+
 PairReference parse_pair(const std::string& text) {
   const std::string body = text.substr(kPrefix.size());
   const std::size_t slash = body.find('/'), at = body.find('@');
@@ -18,20 +25,23 @@ PairReference parse_pair(const std::string& text) {
   bool good = slash != std::string::npos && (at == std::string::npos || at > slash) &&
               !result.pair.empty() && (result.role == "aligned" || result.role == "base");
   if (good && at != std::string::npos) {
-    const char* end = body.data() + body.size();
-    const auto [stop, error] = std::from_chars(body.data() + at + 1, end, result.seed);
-    good = error == std::errc() && stop == end;
+    const std::size_t plus = body.find('+', at);
+    good = read_number(body.substr(at + 1, plus - at - 1), result.seed);
+    if (plus != std::string::npos)
+      good =
+          read_number(body.substr(plus + 1), result.steps.emplace()) && *result.steps > 0 && good;
   }
   if (!good)
     throw Error("model", fmt::format("\"{}\"", text),
-                "pair:NAME/aligned or pair:NAME/base, and @SEED where it is not 0");
+                "pair:NAME/aligned or pair:NAME/base, with @SEED or @SEED+STEPS behind it");
   return result;
 }
 
 }  // namespace
 
 std::string PairReference::text() const {
-  return fmt::format("{}{}/{}@{}", kPrefix, pair, role, seed);
+  return fmt::format("{}{}/{}@{}{}", kPrefix, pair, role, seed,
+                     steps ? fmt::format("+{}", *steps) : "");
 }
 
 ModelReference::ModelReference(const std::string& given) : text(given) {

@@ -13,6 +13,7 @@ struct PairReference {
   std::string pair;  // "world"
   std::string role;  // "aligned" or "base"
   std::uint64_t seed = 0;
+  std::optional<std::int64_t> steps;
 
   template <class Visitor>
   void visit(Visitor&& v) {
@@ -20,8 +21,11 @@ struct PairReference {
     v("role", role,
       Field{.doc = "which of its models", .choices = {"aligned", "base"}, .required = true});
     v("seed", seed, Field{.doc = "of its training", .min = 0});
+    v("steps", steps,
+      Field{.doc = "shortens the training, for trials: the models are not what the pair promises",
+            .min = 1});
   }
-  /// "pair:world/aligned@0"
+  /// "pair:world/aligned@0", "pair:world/aligned@0+40" with steps
   std::string text() const;
 };
 

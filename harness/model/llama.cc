@@ -198,6 +198,29 @@ std::vector<std::pair<std::string, Linear*>> LlamaBlock::linears() {
           {"mlp.down_proj", &down}};
 }
 
+std::vector<std::pair<std::string, at::Tensor*>> LlamaBlock::named_tensors() {
+  std::vector<std::pair<std::string, at::Tensor*>> tensors = {
+      {"input_layernorm.weight", &input_norm},
+      {"post_attention_layernorm.weight", &post_attention_norm}};
+  for (const auto& [name, linear] : linears()) {
+    tensors.emplace_back(name + ".weight", &linear->weight);
+    if (linear->bias.defined()) tensors.emplace_back(name + ".bias", &linear->bias);
+  }
+  return tensors;
+}
+
+std::vector<std::pair<std::string, at::Tensor*>> LlamaModel::named_tensors() {
+  unpacked();
+  std::vector<std::pair<std::string, at::Tensor*>> tensors = {
+      {"model.embed_tokens.weight", &embedding_}};
+  for (std::size_t layer = 0; layer < blocks_.size(); ++layer)
+    for (const auto& [name, tensor] : blocks_[layer].named_tensors())
+      tensors.emplace_back(fmt::format("model.layers.{}.{}", layer, name), tensor);
+  tensors.emplace_back("model.norm.weight", &final_norm_);
+  if (!config_.tie_word_embeddings) tensors.emplace_back("lm_head.weight", &lm_head_.weight);
+  return tensors;
+}
+
 std::unique_ptr<LlamaModel> LlamaModel::load(const Checkpoint& checkpoint, at::ScalarType dtype,
                                              at::Device device) {
   const LlamaConfig& config = checkpoint.config();

@@ -55,6 +55,9 @@ struct LlamaBlock {
   std::vector<SiteStep>& at(ActivationSite site) { return sites[static_cast<std::size_t>(site)]; }
   /// The block's Linears with their names in the checkpoint's spelling ("self_attn.q_proj", ...).
   std::vector<std::pair<std::string, Linear*>> linears();
+  /// The block's weights and biases with their names in the checkpoint's spelling
+  /// ("input_layernorm.weight", "self_attn.q_proj.weight", ...).
+  std::vector<std::pair<std::string, at::Tensor*>> named_tensors();
 };
 
 /// A LLaMA whose weights and sites a method may change. All of a dtype (float32, bfloat16, float16,
@@ -74,6 +77,9 @@ class LlamaModel {
   at::Tensor& embedding() { return unpacked().embedding_; }  // [vocabulary, hidden]
   at::Tensor& final_norm() { return final_norm_; }
   Linear& lm_head() { return unpacked().lm_head_; }  // shares the embedding's storage when tied
+  const Linear& lm_head() const { return lm_head_; }
+  /// Every weight with its name in the checkpoint; a tied head is not named apart.
+  std::vector<std::pair<std::string, at::Tensor*>> named_tensors();
 
   /// For a model that will not change any more: lays the weights out for the fastest products where
   /// there are such (packed_linear.h), at the cost of a second copy. Whoever asks for weights to

@@ -29,14 +29,14 @@ struct Family {
 };
 
 constexpr const char* kByteLevel =
-    R"({"type": "ByteLevel", "add_prefix_space": false, "use_regex": true})";
+    R"({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true})";
 constexpr const char* kDigitsByteLevel = R"({"type": "Sequence", "pretokenizers": [
   {"type": "Digits", "individual_digits": true},
-  {"type": "ByteLevel", "add_prefix_space": false, "use_regex": true}]})";
+  {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true}]})";
 constexpr const char* kLlama3 = R"json({"type": "Sequence", "pretokenizers": [
   {"type": "Split", "behavior": "Isolated", "invert": false, "pattern": {"Regex":
    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"}},
-  {"type": "ByteLevel", "add_prefix_space": false, "use_regex": false}]})json";
+  {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false}]})json";
 
 const std::map<std::string, Family> kFamilies = {
     {"gpt-2", {"null", kByteLevel, false}},
@@ -129,6 +129,69 @@ TokenizerParts read_tokenizer_gguf(const std::filesystem::path& path) {
   digest.update(fmt::format("\n{} {}", parts.prefix.size(), parts.suffix.size()));
   parts.digest = digest.hex();
   return parts;
+}
+
+std::string tokenizer_json_of_gguf(const std::filesystem::path& path) {
+  // Everything that could be wrong is found by the reader.
+  const TokenizerParts parts = read_tokenizer_gguf(path);
+  const GgufFile gguf = read_gguf(path);
+  const Family& family = family_of(gguf, path.string());
+  const auto& tokens = gguf.get<std::vector<std::string>>("tokenizer.ggml.tokens");
+  Json vocabulary = Json::object(), added = Json::array();
+  for (std::size_t id = 0; id < tokens.size(); ++id) vocabulary[tokens[id]] = id;
+  for (const AddedToken& token : parts.added_tokens)
+    added.push_back({{"id", token.id},
+                     {"content", token.content},
+                     {"single_word", token.single_word},
+                     {"lstrip", token.lstrip},
+                     {"rstrip", token.rstrip},
+                     {"normalized", token.normalized},
+                     {"special", token.special}});
+  Json post_processor;
+  if (!parts.prefix.empty() || !parts.suffix.empty()) {
+    Json single = Json::array(), special = Json::object();
+    auto put = [&](const std::vector<std::int64_t>& ids) {
+      for (std::int64_t id : ids) {
+        const std::string& token = tokens[static_cast<std::size_t>(id)];
+        single.push_back({{"SpecialToken", {{"id", token}, {"type_id", 0}}}});
+        special[token] = {
+            {"id", token}, {"ids", Json::array({id})}, {"tokens", Json::array({token})}};
+      }
+    };
+    put(parts.prefix);
+    single.push_back({{"Sequence", {{"id", "A"}, {"type_id", 0}}}});
+    put(parts.suffix);
+    Json pair = single;  // the library wants both texts in it
+    pair.push_back({{"Sequence", {{"id", "B"}, {"type_id", 1}}}});
+    post_processor = {{"type", "TemplateProcessing"},
+                      {"single", single},
+                      {"pair", pair},
+                      {"special_tokens", special}};
+  }
+  const Json model = {{"type", "BPE"},
+                      {"dropout", nullptr},
+                      {"unk_token", nullptr},
+                      {"continuing_subword_prefix", nullptr},
+                      {"end_of_word_suffix", nullptr},
+                      {"fuse_unk", false},
+                      {"byte_fallback", false},
+                      {"ignore_merges", family.ignore_merges},
+                      {"vocab", vocabulary},
+                      {"merges", gguf.get<std::vector<std::string>>("tokenizer.ggml.merges")}};
+  const Json file = {{"version", "1.0"},
+                     {"truncation", nullptr},
+                     {"padding", nullptr},
+                     {"added_tokens", added},
+                     {"normalizer", Json::parse(family.normalizer)},
+                     {"pre_tokenizer", Json::parse(family.pre_tokenizer)},
+                     {"post_processor", post_processor},
+                     {"decoder",
+                      {{"type", "ByteLevel"},
+                       {"add_prefix_space", true},
+                       {"trim_offsets", true},
+                       {"use_regex", true}}},
+                     {"model", model}};
+  return file.dump();
 }
 
 }  // namespace harness

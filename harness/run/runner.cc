@@ -123,7 +123,7 @@ class RunExecution {
                     &progress_};
     StageResult result;
     try {
-      for (const auto& [name, value] : pair.make(hooks).metrics)
+      for (const auto& [name, value] : pair.make(hooks))
         result.metrics.push_back({name, value, std::nullopt, 1});
     } catch (const std::exception& error) {
       flush();

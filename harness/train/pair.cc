@@ -8,9 +8,6 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
-#include <fstream>
-#include <nlohmann/json.hpp>
-#include <sstream>
 #include <system_error>
 #include <thread>
 
@@ -18,137 +15,77 @@
 #include "harness/core/hash.h"
 #include "harness/core/paths.h"
 #include "harness/core/text.h"
-#include "harness/model/json.h"
 #include "harness/train/world_pair.h"
 
 namespace harness {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr const char* kRecord = "training.json";
-
 [[noreturn]] void refuse_cache(const fs::path& path, const std::string& found) {
   throw Error(path.string(), found, "a folder that can be written",
               "make it one, or name another cache with HARNESS_CACHE");
 }
 
-void make_folder(const fs::path& folder) {
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (error) refuse_cache(folder, "it cannot be made: " + error.message());
-}
-
-/// An exclusive lock on a file, held until destruction; the system drops it when a process dies.
-class FileLock {
- public:
-  FileLock(const fs::path& path, const std::string& what)
-      : file_(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666)) {
-    if (file_ < 0) refuse_cache(path, std::strerror(errno));
-    bool told = false;
-    while (::flock(file_, LOCK_EX | LOCK_NB) != 0) {
-      if (errno != EWOULDBLOCK && errno != EINTR) {
-        const std::string reason = std::strerror(errno);
-        ::close(file_);
-        refuse_cache(path, reason);
-      }
-      if (!told) log_info(fmt::format("{}: another process is training it; waiting", what));
-      told = true;
-      try {
-        check_interrupted();
-      } catch (...) {
-        ::close(file_);
-        throw;
-      }
-      std::this_thread::sleep_for(std::chrono::milliseconds(200));
-    }
-  }
-  ~FileLock() { ::close(file_); }
-  FileLock(const FileLock&) = delete;
-  FileLock& operator=(const FileLock&) = delete;
-
- private:
-  int file_;
+/// An open file, closed at the end.
+struct File {
+  int descriptor;
+  ~File() { ::close(descriptor); }
 };
 
-void write_record(const fs::path& path, const PairRecord& record) {
-  nlohmann::json json;
-  json["metrics"] = nlohmann::json::array();
-  for (const auto& [name, value] : record.metrics) json["metrics"].push_back({name, value});
-  json["curve"] = nlohmann::json::array();
-  for (const CurveValue& point : record.curve)
-    json["curve"].push_back({point.series, point.step, point.value});
-  std::ofstream out(path);
-  out << json.dump(1) << "\n";
-  if (!out.flush()) refuse_cache(path, "it cannot be written");
-}
-
-PairRecord read_record(const fs::path& path) {
-  std::ifstream in(path);
-  std::ostringstream text;
-  text << in.rdbuf();
-  PairRecord record;
-  try {
-    const nlohmann::json json = parse_json(text.str(), path.string());
-    for (const auto& metric : json.at("metrics"))
-      record.metrics.emplace_back(metric.at(0).get<std::string>(), metric.at(1).get<double>());
-    for (const auto& point : json.at("curve"))
-      record.curve.push_back({point.at(0).get<std::string>(), point.at(1).get<std::int64_t>(),
-                              point.at(2).get<double>()});
-  } catch (const nlohmann::json::exception& error) {
-    throw Error(path.string(), error.what(), "the record that the training wrote",
-                "remove its folder: the pair is then trained again");
+/// Calls `body` while no other process holds the lock; the system drops it when a process dies.
+template <class Body>
+void with_lock(const fs::path& path, const std::string& what, Body&& body) {
+  const File file{::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666)};
+  if (file.descriptor < 0) refuse_cache(path, std::strerror(errno));
+  bool told = false;
+  while (::flock(file.descriptor, LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK && errno != EINTR) refuse_cache(path, std::strerror(errno));
+    if (!told) log_info(fmt::format("{}: another process is training it; waiting", what));
+    told = true;
+    check_interrupted();
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
   }
-  return record;
+  body();
 }
 
 }  // namespace
 
-Pair::Pair(std::string name, std::uint64_t seed, LlamaConfig config, std::string canonical)
+Pair::Pair(std::string name, TrainRecipe recipe)
     : name_(std::move(name)),
-      seed_(seed),
-      config_(std::move(config)),
-      canonical_(std::move(canonical)),
-      digest_(sha256(canonical_)) {}
+      recipe_(std::move(recipe)),
+      canonical_(phase_canonical(recipe_, recipe_.phases.size() - 1)),
+      digest_(sha256(canonical_)),
+      home_(cache_folder() / "pairs" /
+            fmt::format("{}-{}-{}", name_, recipe_.seed, digest_.substr(0, 16))) {}
 
-fs::path Pair::home() const {
-  return cache_folder() / "pairs" / fmt::format("{}-{}-{}", name_, seed_, digest_.substr(0, 16));
+const LlamaConfig& Pair::config() const { return phase_config(recipe_, recipe_.phases.size() - 1); }
+
+bool Pair::ready() const {
+  for (const TrainPhase& phase : recipe_.phases)
+    if (!phase_finished(home_ / phase.name)) return false;
+  return true;
 }
 
-fs::path Pair::folder(const std::string& role) const { return home() / role; }
-
-bool Pair::ready() const { return fs::exists(home() / kRecord); }
-
-PairRecord Pair::make(const PairHooks& hooks) const {
-  const fs::path home = this->home();
-  if (!ready()) {
-    make_folder(home.parent_path());
-    const FileLock lock(home.string() + ".lock", fmt::format("pair {} (seed {})", name_, seed_));
-    if (!ready()) {
-      const fs::path unfinished = home.string() + ".unfinished";
-      make_folder(unfinished);
-      const PairRecord record = train_or_discard(unfinished, hooks);
-      write_record(unfinished / kRecord, record);
-      std::error_code error;
-      fs::rename(unfinished, home, error);
-      if (error) refuse_cache(home, "the trained pair cannot be moved there: " + error.message());
-      return record;
+std::vector<std::pair<std::string, double>> Pair::make(const PairHooks& hooks) const {
+  std::error_code failed;
+  fs::create_directories(home_, failed);
+  if (failed) refuse_cache(home_, "it cannot be made: " + failed.message());
+  std::vector<std::pair<std::string, double>> metrics;
+  with_lock(home_ / "lock", fmt::format("pair {}, seed {}", name_, recipe_.seed), [&] {
+    for (std::size_t place = 0; place < recipe_.phases.size(); ++place) {
+      const std::string& phase = recipe_.phases[place].name;
+      TrainHooks train;
+      train.progress = hooks.progress;
+      train.curve = [&](const CurveValue& point) {
+        if (hooks.curve) hooks.curve({phase + "/" + point.series, point.step, point.value});
+      };
+      const TrainOutcome outcome = train_phase(recipe_, place, home_, train).outcome;
+      metrics.emplace_back(phase + "/steps", static_cast<double>(outcome.steps));
+      for (const auto& [name, value] : outcome.criterion_values)
+        metrics.emplace_back(phase + "/" + name, value);
     }
-  }
-  const PairRecord record = read_record(home / kRecord);
-  for (const CurveValue& point : record.curve) hooks.curve(point);
-  return record;
-}
-
-PairRecord Pair::train_or_discard(const fs::path& folder, const PairHooks& hooks) const {
-  try {
-    return train(folder, hooks);
-  } catch (const Interrupted&) {
-    throw;  // the next call goes on from here
-  } catch (...) {
-    std::error_code ignored;
-    fs::remove_all(folder, ignored);
-    throw;
-  }
+  });
+  return metrics;
 }
 
 const std::vector<std::string>& pair_names() {
@@ -157,7 +94,8 @@ const std::vector<std::string>& pair_names() {
 }
 
 std::shared_ptr<const Pair> open_pair(const PairReference& reference, const std::string&) {
-  if (reference.pair == "world") return world_pair(reference.seed);
+  if (reference.pair == "world")
+    return std::make_shared<Pair>("world", world_recipe(reference.seed, reference.steps));
   throw Error("model", fmt::format("pair \"{}\"", reference.pair),
               fmt::format("one of {}", fmt::join(pair_names(), ", ")),
               did_you_mean(reference.pair, pair_names()));

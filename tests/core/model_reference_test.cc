@@ -20,6 +20,8 @@ TEST(ModelReference, OtherTextsArePathsOrRepositories) {
 TEST(ModelReference, APairHasOneTextHoweverItIsWritten) {
   EXPECT_EQ(ModelReference("pair:world/aligned").text, "pair:world/aligned@0");
   EXPECT_EQ(ModelReference("pair:world/base@12").pair->seed, 12u);
+  EXPECT_EQ(ModelReference("pair:world/base@12+40").pair->steps, 40);
+  EXPECT_EQ(ModelReference("pair:world/base@12+40").text, "pair:world/base@12+40");
   Problems problems;
   const Value table = parse_toml_value("{ pair = 'world', role = 'base', seed = 12 }", "test");
   EXPECT_EQ(ValueTraits<ModelReference>::read(table, problems).text, "pair:world/base@12");
@@ -28,7 +30,8 @@ TEST(ModelReference, APairHasOneTextHoweverItIsWritten) {
 
 TEST(ModelReference, AMalformedPairSaysHowOneIsWritten) {
   for (const char* text : {"pair:world", "pair:/aligned", "pair:world/teacher", "pair:world/base@",
-                           "pair:world/base@x", "pair:world/base@1x", "pair:a@1/base"})
+                           "pair:world/base@x", "pair:world/base@1x", "pair:world/base@1+",
+                           "pair:world/base@1+0", "pair:a@1/base"})
     EXPECT_THAT(error_of([&] { ModelReference{text}; }), HasSubstr("pair:NAME/aligned")) << text;
 }
 

@@ -1,0 +1,232 @@
+#include "harness/train/recipe.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <cassert>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "harness/core/hash.h"
+#include "harness/data/file.h"
+#include "harness/model/json.h"
+#include "harness/model/safetensors_writer.h"
+
+namespace harness {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+constexpr const char* kRecord = "training.json";
+constexpr const char* kWeights = "model.safetensors";
+/// Raised when the same recipe gives other weights than before.
+constexpr int kTrainerVersion = 1;
+
+/// The phase's place, or the number of phases.
+std::size_t find_phase(const TrainRecipe& recipe, const std::string& name) {
+  std::size_t place = 0;
+  while (place < recipe.phases.size() && recipe.phases[place].name != name) ++place;
+  return place;
+}
+
+/// As hashed: memory is no part of it, since it changes no bit.
+Value hashed_options(TrainOptions options) {
+  options.checkpoint_blocks = false;
+  return to_value(options);
+}
+
+Value start_value(const TrainRecipe& recipe, const TrainPhase& phase) {
+  if (!phase.from_phase.empty())
+    return Value(phase_canonical(recipe, find_phase(recipe, phase.from_phase)));
+  if (phase.from_checkpoint) return Value(phase.from_checkpoint->digest());
+  InitOptions init = phase.new_model->init;
+  return Value(Value::Table{{"config", config_json(phase.new_model->config)},
+                            {"init", to_value(init)},
+                            {"seed", std::to_string(recipe.seed)}});
+}
+
+at::ScalarType saved_type(const std::string& name) {
+  if (name == "bf16") return at::kBFloat16;
+  return name == "fp16" ? at::kHalf : at::kFloat;
+}
+
+json values_json(const std::vector<std::pair<std::string, double>>& values) {
+  json list = json::array();
+  for (const auto& [name, value] : values) list.push_back({name, value});
+  return list;
+}
+
+/// The record of a finished training, if the folder holds one.
+std::optional<json> read_record(const fs::path& folder) {
+  const fs::path file = folder / kRecord;
+  if (!fs::exists(file)) return std::nullopt;
+  return parse_json(read_text_file(file), file.string());
+}
+
+TrainOutcome outcome_of(const json& record) {
+  TrainOutcome outcome;
+  outcome.stopped_by = record.at("stopped_by") == "criterion" ? TrainOutcome::StoppedBy::criterion
+                                                              : TrainOutcome::StoppedBy::steps;
+  outcome.steps = record.at("steps").get<std::int64_t>();
+  outcome.loss = record.at("loss").get<double>();
+  for (const json& entry : record.at("criterion"))
+    outcome.criterion_values.emplace_back(entry[0].get<std::string>(), entry[1].get<double>());
+  return outcome;
+}
+
+std::vector<CurveValue> curve_of(const json& record) {
+  std::vector<CurveValue> curve;
+  for (const json& point : record.at("curve"))
+    curve.push_back(
+        {point[0].get<std::string>(), point[1].get<std::int64_t>(), point[2].get<double>()});
+  return curve;
+}
+
+/// Takes an older training's record and weights away, so that no moment shows a mixture.
+void clear_place(const fs::path& folder, bool trained_here) {
+  if (!trained_here && fs::exists(folder / kWeights))
+    throw Error(folder.string(), "holds a checkpoint that was not trained here",
+                "a new folder, or one of an earlier training", "choose another folder");
+  fs::remove(folder / kRecord);
+  fs::remove(folder / kWeights);
+}
+
+std::unique_ptr<const Checkpoint> open_start(const TrainRecipe& recipe, const TrainPhase& phase,
+                                             const fs::path& folder) {
+  if (!phase.from_phase.empty()) return open_checkpoint((folder / phase.from_phase).string());
+  assert(phase.new_model);
+  return std::make_unique<TensorCheckpoint>(
+      initial_weights(phase.new_model->config, phase.new_model->init, recipe.seed));
+}
+
+}  // namespace
+
+const LlamaConfig& phase_config(const TrainRecipe& recipe, std::size_t place) {
+  const TrainPhase& phase = recipe.phases[place];
+  if (phase.new_model) return phase.new_model->config;
+  if (phase.from_checkpoint) return phase.from_checkpoint->config();
+  return phase_config(recipe, find_phase(recipe, phase.from_phase));
+}
+
+std::string phase_canonical(const TrainRecipe& recipe, std::size_t place) {
+  const TrainPhase& phase = recipe.phases[place];
+  Value::Table texts;
+  for (const auto& [name, text] : phase.texts) texts.emplace_back(name, Value(sha256(text)));
+  return canonical_text(
+      Value(Value::Table{{"trainer", kTrainerVersion},
+                         {"from", start_value(recipe, phase)},
+                         {"texts", Value(std::move(texts))},
+                         {"source", phase.source->canonical()},
+                         {"criterion", phase.criterion ? phase.criterion->canonical() : ""},
+                         {"options", hashed_options(phase.options)},
+                         {"save_dtype", phase.save_dtype}}));
+}
+
+std::string phase_key(const TrainRecipe& recipe, std::size_t place) {
+  return sha256(phase_canonical(recipe, place));
+}
+
+void check_recipe(const TrainRecipe& recipe, Problems& problems) {
+  std::set<std::string> names;
+  for (std::size_t place = 0; place < recipe.phases.size(); ++place) {
+    const TrainPhase& phase = recipe.phases[place];
+    const std::string where = fmt::format("phase {}", phase.name);
+    if (phase.name.empty() || phase.name.find_first_of("/\\") != std::string::npos ||
+        phase.name.front() == '.')
+      problems.add(Error(where, fmt::format("the name \"{}\"", phase.name),
+                         "a name that can be a folder's"));
+    if (!names.insert(phase.name).second)
+      problems.add(Error(where, "another phase has this name", "a name of its own"));
+    if (!phase.from_phase.empty() && find_phase(recipe, phase.from_phase) >= place) {
+      problems.add(Error(where, fmt::format("starts from \"{}\"", phase.from_phase),
+                         "an earlier phase or a checkpoint"));
+      return;  // what follows needs the model's shape
+    }
+    std::vector<std::string> tensors;
+    for (const auto& [name, shape] : expected_tensors(phase_config(recipe, place)))
+      tensors.push_back(name);
+    check_train_options(phase.options, tensors, where, problems);
+  }
+  if (recipe.phases.empty())
+    problems.add(Error(recipe.name, "no [[phase]]", "at least one [[phase]] table"));
+}
+
+CriterionNotMet::CriterionNotMet(const std::string& what, const TrainOutcome& outcome)
+    : Error([&] {
+        std::string values;
+        for (const auto& [name, value] : outcome.criterion_values)
+          values += fmt::format(" {} {:.6g}", name, value);
+        return Error(what,
+                     fmt::format("the criterion was not met within {} steps (at the end{})",
+                                 outcome.steps, values),
+                     {}, "allow more steps, or change the learning rate or the criterion");
+      }()) {}
+
+bool phase_finished(const fs::path& folder) { return fs::exists(folder / kRecord); }
+
+PhaseResult train_phase(const TrainRecipe& recipe, std::size_t place, const fs::path& folder,
+                        TrainHooks hooks) {
+  const TrainPhase& phase = recipe.phases[place];
+  PhaseResult result;
+  result.folder = folder / phase.name;
+  result.key = phase_key(recipe, place);
+  const std::optional<json> record = read_record(result.folder);
+  if (record && record->at("key") == result.key) {
+    result.outcome = outcome_of(*record);
+    result.stored_before = true;
+    if (hooks.curve)
+      for (const CurveValue& point : curve_of(*record)) hooks.curve(point);
+    return result;
+  }
+  clear_place(result.folder, record.has_value());
+  std::error_code failed;
+  fs::create_directories(folder, failed);
+  if (failed)
+    throw Error(folder.string(), fmt::format("cannot be made ({})", failed.message()),
+                "a folder in a place that can be written to", "choose another folder");
+
+  hooks.what = fmt::format("training {}", phase.name);
+  hooks.state_file = folder / (phase.name + ".state.safetensors");
+  hooks.state_key = result.key;
+  const std::unique_ptr<const Checkpoint> opened =
+      phase.from_checkpoint ? nullptr : open_start(recipe, phase, folder);
+  const Checkpoint& start = opened ? *opened : *phase.from_checkpoint;
+  TrainableModel model(start, phase.options);
+  json curve = json::array();
+  hooks.curve = [&curve, tell = hooks.curve](const CurveValue& point) {
+    curve.push_back({point.series, point.step, point.value});
+    if (tell) tell(point);
+  };
+  result.outcome = train(model, *phase.source, phase.criterion.get(), phase.options, hooks);
+  const bool met = result.outcome.stopped_by == TrainOutcome::StoppedBy::criterion;
+  if (phase.criterion && phase.criterion_required && !met) {
+    fs::remove(hooks.state_file);
+    throw CriterionNotMet(hooks.what, result.outcome);
+  }
+
+  std::map<std::string, at::Tensor> tensors = model.tensors();
+  for (auto& [name, tensor] : tensors) tensor = tensor.to(saved_type(phase.save_dtype));
+  save_checkpoint_folder(result.folder, start.config(), tensors, phase.texts);
+  const json about = {{"key", result.key},
+                      {"recipe", recipe.name},
+                      {"canonical", json::parse(phase_canonical(recipe, place))},
+                      {"stopped_by", met ? "criterion" : "steps"},
+                      {"steps", result.outcome.steps},
+                      {"loss", result.outcome.loss},
+                      {"criterion", values_json(result.outcome.criterion_values)},
+                      {"curve", curve}};
+  write_text_file(result.folder / kRecord, about.dump(1) + "\n");
+  fs::remove(hooks.state_file);
+  return result;
+}
+
+std::vector<PhaseResult> train_recipe(const TrainRecipe& recipe, const fs::path& folder,
+                                      const TrainHooks& hooks) {
+  std::vector<PhaseResult> results;
+  for (std::size_t place = 0; place < recipe.phases.size(); ++place)
+    results.push_back(train_phase(recipe, place, folder, hooks));
+  return results;
+}
+
+}  // namespace harness
