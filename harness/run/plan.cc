@@ -46,6 +46,7 @@ class ModelShelf {
                               files->config.vocab_size));
     files->digest = files->checkpoint->digest();
     files->tokenizer_digest = files->tokenizer->digest();
+    files->chat_template = read_chat_template(reference);
     return files;
   }
 
@@ -82,6 +83,14 @@ StageRow make_stage(const std::string& kind, const std::string& name, const std:
   row.canonical = canonical_text(Value(std::move(content)));
   row.key = sha256(row.canonical);
   return row;
+}
+
+/// The chat format of a model, with what a person could have changed in it.
+std::string chat_text(const ModelFiles& files) {
+  if (!files.chat_template) return "none";
+  const ChatFormat format = open_chat_format(*files.chat_template, *files.tokenizer);
+  return fmt::format("{}: {}", format.name(),
+                     format.render({{"user", "a"}, {"assistant", "b"}, {"user", "c"}}, true));
 }
 
 Value data_value(const std::vector<DataUse>& used) {
@@ -160,6 +169,7 @@ PlannedRun plan_run(const RunSpec& spec, const Plugins& plugins, ModelShelf& she
     if (eval->traits().needs_base && !spec.base)
       problems.add(Error(where, "an eval needs the pre-trained base, but the run names none",
                          "base = \"...\""));
+    if (eval->traits().uses_chat && run.model) problems.collect([&] { chat_text(*run.model); });
   }
   if (spec.calibration)
     problems.collect([&] { check_text(spec.calibration->text, spec.data_dir); });
@@ -236,6 +246,7 @@ void key_run(PlannedRun& run, const Plugins& plugins, const std::string& experim
         {"data", data_value(used)},
         {"base", base_digest(eval.traits().needs_base)},
         {"seed", eval.traits().uses_seed ? Value(static_cast<std::int64_t>(spec.seed)) : Value()}};
+    if (eval.traits().uses_chat) content.emplace_back("chat", chat_text(*run.model));
     run.eval_stages.push_back(make_stage("eval", use.name, parent, std::move(content)));
     run.eval_stages.back().protocol = eval.protocol(data);
   }

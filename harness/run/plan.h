@@ -4,11 +4,13 @@
 #include <c10/core/ScalarType.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "harness/core/experiment.h"
 #include "harness/core/provenance.h"
+#include "harness/model/chat.h"
 #include "harness/model/checkpoint.h"
 #include "harness/model/tokenizer.h"
 #include "harness/plugin/plugins.h"
@@ -30,11 +32,11 @@ struct ModelFiles {
   // Of a pair's model null until open().
   std::unique_ptr<Checkpoint> checkpoint;
   std::shared_ptr<const Tokenizer> tokenizer;
+  std::optional<ChatTemplate> chat_template;
+  std::string role;  // of a pair's model
 
   /// Opens what the pair's training left. Does nothing where checkpoint is there.
   void open();
-
-  std::string role;  // of a pair's model
 };
 
 /// A run with everything built and looked up. Stages: train (of a pair) -> load -> a stage a method
