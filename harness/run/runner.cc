@@ -1,16 +1,10 @@
 #include "harness/run/runner.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <fmt/format.h>
-#include <torch/version.h>
 
-#include <chrono>
-
-#include "harness/core/provenance.h"
-#include "harness/data/arrow_table.h"
-#include "harness/kernels/ops.h"
 #include "harness/quant/sites.h"
+#include "harness/run/attempt.h"
 #include "harness/run/device.h"
 #include "harness/run/loaded_model.h"
 #include "harness/run/text_calibration.h"
@@ -37,19 +31,8 @@ class CollectingSink : public ItemSink {
   std::vector<ItemRow>& rows_;
 };
 
-std::string message_of(const std::exception& error) {
-  if (const auto* torch_error = dynamic_cast<const c10::Error*>(&error))
-    return torch_error->what_without_backtrace();
-  return error.what();
-}
-
 ProvenanceRow provenance_of(const PlannedRun& run) {
-  ProvenanceRow rows = machine_provenance();
-  rows.emplace_back("libtorch.version", TORCH_VERSION);
-  rows.emplace_back("arrow.version", arrow_version());
-  rows.emplace_back("sqlite.version", sqlite_version());
-  rows.emplace_back("threads", std::to_string(at::get_num_threads()));
-  rows.emplace_back("cpu.kernels", cpu_implementation());
+  ProvenanceRow rows = library_provenance();
   rows.emplace_back("device", run.device.str());
   rows.emplace_back("device.name", device_name(run.device));
   rows.emplace_back("model", run.model->reference);
@@ -126,33 +109,15 @@ class RunExecution {
   /// on up.
   template <class Body>
   bool attempt(const StageRow& stage, Body&& body) {
-    std::int64_t number = store_.begin_attempt(run_.row.key, stage.key, provenance_);
-    reset_peak_memory();
-    auto start = std::chrono::steady_clock::now();
-    double cpu_start = cpu_seconds();
-    AttemptOutcome outcome;
+    Attempt attempt(store_, run_.row.key, stage.key, provenance_);
     StageResult result;
-    bool interrupted = false;
-    try {
-      check_interrupted();
-      result = body();
-      outcome.status = AttemptStatus::succeeded;
-    } catch (const Interrupted&) {
-      outcome.status = AttemptStatus::interrupted;
-      interrupted = true;
-    } catch (const std::exception& error) {
-      outcome.status = AttemptStatus::failed;
-      outcome.message = message_of(error);
+    const AttemptOutcome outcome = attempt.run([&] { result = body(); });
+    if (outcome.status == AttemptStatus::failed)
       log_warning(fmt::format("{}: {} {} failed: {}", run_.spec.label, stage.kind, stage.name,
                               outcome.message));
-    }
-    outcome.wall_seconds =
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    outcome.cpu_seconds = cpu_seconds() - cpu_start;
-    outcome.peak_memory_bytes = peak_memory_bytes();
     if (outcome.status != AttemptStatus::succeeded) result = {};
-    store_.finish_attempt(number, outcome, result.metrics, result.items);
-    if (interrupted) throw Interrupted();
+    attempt.finish(outcome, result.metrics, result.items);
+    if (outcome.status == AttemptStatus::interrupted) throw Interrupted();
     return outcome.status == AttemptStatus::succeeded;
   }
 

@@ -121,6 +121,21 @@ void create_schema(const Connection& connection) {
   transaction.commit();
 }
 
+/// Brings an older database to this schema. Version 2 lets a stage be of the kind "train". SQLite
+/// changes a CHECK by changing the table's text: what passed the narrower one passes the wider
+/// (sqlite.org/lang_altertable.html, section 7).
+void update_schema(const Connection& connection) {
+  if (connection.integer("PRAGMA user_version") == kSchemaVersion) return;
+  connection.execute("PRAGMA writable_schema = ON");
+  Transaction transaction(connection);
+  connection.execute(
+      R"(UPDATE sqlite_schema SET sql = replace(sql, '(''load''', '(''train'', ''load''')
+         WHERE type = 'table' AND name = 'stages' AND sql NOT LIKE '%''train''%')");
+  connection.execute(fmt::format("PRAGMA user_version = {}", kSchemaVersion));
+  transaction.commit();
+  connection.execute("PRAGMA writable_schema = RESET");
+}
+
 /// Write-ahead logging: readers and a writer do not wait for each other. A file system that cannot
 /// do it (some network ones) leaves the rollback journal, which is as safe.
 void use_write_ahead_log(const Connection& connection) {
@@ -178,6 +193,7 @@ std::unique_ptr<ResultStore> ResultStore::open(const fs::path& path) {
   const bool empty = check_schema(connection);
   use_write_ahead_log(connection);
   if (empty) create_schema(connection);
+  update_schema(connection);
   return std::unique_ptr<ResultStore>(new ResultStore(std::move(state)));
 }
 
