@@ -48,5 +48,6 @@ void add_run(CLI::App& app, Session& session);
 void add_show(CLI::App& app, Session& session);
 void add_sql(CLI::App& app, Session& session);
 void add_tokenize(CLI::App& app, Session& session);
+void add_train(CLI::App& app, Session& session);
 
 }  // namespace harness

@@ -115,6 +115,9 @@ int severity_of(const std::string& status) {
 std::vector<Run> read_runs(const NamedRows& rows, std::vector<MetricName>& metric_names) {
   std::vector<Run> runs;
   std::map<std::string, std::size_t> by_place;
+  bool measured = false;  // whether this is more than a training
+  for (std::size_t r = 0; r < rows.size(); ++r)
+    measured = measured || rows.text(r, "kind") == "eval";
   for (std::size_t r = 0; r < rows.size(); ++r) {
     auto [place, is_new] = by_place.emplace(rows.text(r, "position"), runs.size());
     if (is_new)
@@ -140,8 +143,8 @@ std::vector<Run> read_runs(const NamedRows& rows, std::vector<MetricName>& metri
       run.stage = rows.text(r, "kind") == "load" ? "load" : rows.text(r, "stage");
       run.message = rows.text(r, "message");
     }
-    // A training's numbers are not of what was measured.
-    if (!rows.cell(r, "metric") || rows.text(r, "kind") == "train") continue;
+    // A training's numbers are no columns beside what was measured of its models.
+    if (!rows.cell(r, "metric") || (measured && rows.text(r, "kind") == "train")) continue;
     const MetricName name{rows.text(r, "protocol"), rows.text(r, "metric")};
     if (std::find(metric_names.begin(), metric_names.end(), name) == metric_names.end())
       metric_names.push_back(name);

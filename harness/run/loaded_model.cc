@@ -9,7 +9,7 @@ std::string local_model(const std::string& reference, const std::string& data_di
   const ModelReference model(reference);
   if (!model.pair) return reference;
   const std::shared_ptr<const Pair> pair = open_pair(*model.pair, data_dir);
-  if (!pair->ready()) pair->make({.curve = {}, .progress = &progress});
+  if (!pair->ready()) pair->make(progress);
   return pair->folder(model.pair->role).string();
 }
 

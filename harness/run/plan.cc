@@ -9,6 +9,7 @@
 #include "harness/data/text.h"
 #include "harness/quant/sites.h"
 #include "harness/run/device.h"
+#include "harness/run/training.h"
 
 namespace harness {
 namespace {
@@ -46,7 +47,7 @@ class ModelShelf {
                               files->config.vocab_size));
     files->digest = files->checkpoint->digest();
     files->tokenizer_digest = files->tokenizer->digest();
-    files->chat_template = read_chat_template(reference);
+    files->chat_template = read_chat_template(reference.text);
     return files;
   }
 
@@ -87,6 +88,7 @@ StageRow make_stage(const std::string& kind, const std::string& name, const std:
 
 /// The chat format of a model, with what a person could have changed in it.
 std::string chat_text(const ModelFiles& files) {
+  if (files.pair) return "of the pair";  // whose recipe holds the template
   if (!files.chat_template) return "none";
   const ChatFormat format = open_chat_format(*files.chat_template, *files.tokenizer);
   return fmt::format("{}: {}", format.name(),
@@ -176,6 +178,14 @@ PlannedRun plan_run(const RunSpec& spec, const Plugins& plugins, ModelShelf& she
   return run;
 }
 
+/// Of the stage that trains the run's model; empty where none does.
+std::string training_key(const PlannedRun& run) {
+  if (run.model->pair)
+    for (const StageRow& stage : run.train_stages)
+      if (stage.name == run.model->role) return stage.key;
+  return "";
+}
+
 /// Keys and rows of a run that has no problem.
 void key_run(PlannedRun& run, const Plugins& plugins, const std::string& experiment_key,
              int position, Problems& problems) {
@@ -201,14 +211,13 @@ void key_run(PlannedRun& run, const Plugins& plugins, const std::string& experim
         std::find(run.pairs.begin(), run.pairs.end(), files->pair) != run.pairs.end())
       continue;
     run.pairs.push_back(files->pair);
-    run.train_stages.push_back(
-        make_stage("train", files->pair->name(), "", {{"recipe", files->pair->canonical()}}));
+    for (std::size_t phase = 0; phase < files->pair->recipe().phases.size(); ++phase)
+      run.train_stages.push_back(training_stage(files->pair->recipe(), phase));
   }
-  run.load_stage =
-      make_stage("load", "checkpoint", run.model->pair ? run.train_stages.front().key : "",
-                 {{"digest", run.model->digest},
-                  {"dtype", spec.dtype},
-                  {"device", c10::DeviceTypeName(run.device.type(), true)}});
+  run.load_stage = make_stage("load", "checkpoint", training_key(run),
+                              {{"digest", run.model->digest},
+                               {"dtype", spec.dtype},
+                               {"device", c10::DeviceTypeName(run.device.type(), true)}});
   std::string parent = run.load_stage.key;
   for (std::size_t i = 0; i < run.methods.size(); ++i) {
     const PluginUse& use = spec.methods[i];
@@ -275,6 +284,7 @@ void ModelFiles::open() {
   if (checkpoint) return;
   const std::string folder = pair->folder(role).string();
   tokenizer = open_tokenizer(folder);
+  chat_template = read_chat_template(folder);
   checkpoint = open_checkpoint(folder);
 }
 

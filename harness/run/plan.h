@@ -49,7 +49,7 @@ struct PlannedRun {
   c10::Device device{c10::kCPU};
   std::vector<std::unique_ptr<Method>> methods;
   std::vector<std::unique_ptr<Eval>> evals;
-  /// Pairs that the models belong to, each once, and the stages that train them.
+  /// Pairs that the models belong to, each once, and the stages of all their phases.
   std::vector<std::shared_ptr<const Pair>> pairs;
   std::vector<StageRow> train_stages;
   StageRow load_stage;

@@ -1,25 +1,19 @@
 #include "harness/run/runner.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <fmt/format.h>
-#include <torch/version.h>
 
-#include <chrono>
 #include <map>
 
-#include "harness/core/provenance.h"
-#include "harness/data/arrow_table.h"
-#include "harness/kernels/ops.h"
 #include "harness/quant/sites.h"
+#include "harness/run/attempt.h"
 #include "harness/run/device.h"
 #include "harness/run/loaded_model.h"
 #include "harness/run/text_calibration.h"
+#include "harness/run/training.h"
 
 namespace harness {
 namespace {
-
-constexpr std::size_t kCurvePointsAtOnce = 200;
 
 /// What a stage leaves in the database.
 struct StageResult {
@@ -40,19 +34,8 @@ class CollectingSink : public ItemSink {
   std::vector<ItemRow>& rows_;
 };
 
-std::string message_of(const std::exception& error) {
-  if (const auto* torch_error = dynamic_cast<const c10::Error*>(&error))
-    return torch_error->what_without_backtrace();
-  return error.what();
-}
-
 ProvenanceRow provenance_of(const PlannedRun& run) {
-  ProvenanceRow rows = machine_provenance();
-  rows.emplace_back("libtorch.version", TORCH_VERSION);
-  rows.emplace_back("arrow.version", arrow_version());
-  rows.emplace_back("sqlite.version", sqlite_version());
-  rows.emplace_back("threads", std::to_string(at::get_num_threads()));
-  rows.emplace_back("cpu.kernels", cpu_implementation());
+  ProvenanceRow rows = library_provenance();
   rows.emplace_back("device", run.device.str());
   rows.emplace_back("device.name", device_name(run.device));
   rows.emplace_back("model", run.model->reference);
@@ -99,39 +82,33 @@ class RunExecution {
   }
 
  private:
+  /// Trains the pairs' phases that are not there yet, or whose curve this database lacks.
   bool prepare_pairs() {
-    for (std::size_t i = 0; i < run_.pairs.size(); ++i) {
-      const StageRow& stage = run_.train_stages[i];
-      if (run_.pairs[i]->ready() && store_.stage_done(stage.key)) continue;
-      if (!attempt(stage, [&] { return train(*run_.pairs[i], stage.key); })) return false;
+    for (const auto& pair : run_.pairs) {
+      const TrainRecipe& recipe = pair->recipe();
+      bool stored = pair->ready();
+      for (std::size_t phase = 0; phase < recipe.phases.size(); ++phase)
+        stored = stored && store_.stage_done(phase_key(recipe, phase));
+      if (stored) continue;
+      bool good = true;
+      pair->locked([&] {
+        for (std::size_t phase = 0; good && phase < recipe.phases.size(); ++phase)
+          good = train(*pair, phase);
+      });
+      if (!good) return false;
     }
     return true;
   }
 
-  StageResult train(const Pair& pair, const std::string& stage) {
-    if (const auto failed = failed_trainings_.find(stage); failed != failed_trainings_.end())
-      throw Error(failed->second);
-    std::vector<CurvePoint> points;
-    auto flush = [&] {
-      store_.add_curve_points(attempt_, points);
-      points.clear();
-    };
-    PairHooks hooks{[&](const CurveValue& value) {
-                      points.push_back({value.series, value.step, value.value});
-                      if (points.size() >= kCurvePointsAtOnce) flush();
-                    },
-                    &progress_};
-    StageResult result;
-    try {
-      for (const auto& [name, value] : pair.make(hooks))
-        result.metrics.push_back({name, value, std::nullopt, 1});
-    } catch (const std::exception& error) {
-      flush();
-      if (!dynamic_cast<const Interrupted*>(&error)) failed_trainings_[stage] = message_of(error);
-      throw;
-    }
-    flush();
-    return result;
+  bool train(const Pair& pair, std::size_t phase) {
+    const StageRow stage = training_stage(pair.recipe(), phase);
+    if (const auto failed = failed_trainings_.find(stage.key); failed != failed_trainings_.end())
+      return attempt(stage, [&]() -> StageResult { throw Error(failed->second); });
+    const AttemptOutcome outcome =
+        attempt_phase(pair.recipe(), phase, pair.home(), run_.row.key, store_, progress_).outcome;
+    if (outcome.status == AttemptStatus::interrupted) throw Interrupted();
+    if (outcome.status == AttemptStatus::failed) failed_trainings_[stage.key] = outcome.message;
+    return outcome.status == AttemptStatus::succeeded;
   }
 
   bool prepare_model() {
@@ -177,33 +154,15 @@ class RunExecution {
   /// on up.
   template <class Body>
   bool attempt(const StageRow& stage, Body&& body) {
-    attempt_ = store_.begin_attempt(run_.row.key, stage.key, provenance_);
-    reset_peak_memory();
-    auto start = std::chrono::steady_clock::now();
-    double cpu_start = cpu_seconds();
-    AttemptOutcome outcome;
+    Attempt attempt(store_, run_.row.key, stage.key, provenance_);
     StageResult result;
-    bool interrupted = false;
-    try {
-      check_interrupted();
-      result = body();
-      outcome.status = AttemptStatus::succeeded;
-    } catch (const Interrupted&) {
-      outcome.status = AttemptStatus::interrupted;
-      interrupted = true;
-    } catch (const std::exception& error) {
-      outcome.status = AttemptStatus::failed;
-      outcome.message = message_of(error);
+    const AttemptOutcome outcome = attempt.run([&] { result = body(); });
+    if (outcome.status == AttemptStatus::failed)
       log_warning(fmt::format("{}: {} {} failed: {}", run_.spec.label, stage.kind, stage.name,
                               outcome.message));
-    }
-    outcome.wall_seconds =
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    outcome.cpu_seconds = cpu_seconds() - cpu_start;
-    outcome.peak_memory_bytes = peak_memory_bytes();
     if (outcome.status != AttemptStatus::succeeded) result = {};
-    store_.finish_attempt(attempt_, outcome, result.metrics, result.items);
-    if (interrupted) throw Interrupted();
+    attempt.finish(outcome, result.metrics, result.items);
+    if (outcome.status == AttemptStatus::interrupted) throw Interrupted();
     return outcome.status == AttemptStatus::succeeded;
   }
 
@@ -212,7 +171,6 @@ class RunExecution {
   Progress& progress_;
   std::map<std::string, std::string>& failed_trainings_;
   ProvenanceRow provenance_;
-  std::int64_t attempt_ = 0;  // the running one
   std::unique_ptr<LlamaTextModel> loaded_;
   std::unique_ptr<LazyReferences> references_;
   std::unique_ptr<TextCalibration> calibration_;

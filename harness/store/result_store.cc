@@ -111,31 +111,29 @@ void check_file(const fs::path& path) {
       path, is_closed(path) ? Connection::Mode::read_immutable : Connection::Mode::read_only));
 }
 
-/// Schema 2 knows stages of the kind `train`: one CHECK is another, nothing that is stored.
-void upgrade_schema(const Connection& connection) {
-  if (connection.integer("PRAGMA user_version") == kSchemaVersion) return;
-  // SQLite's own way for changes that touch no row (lang_altertable.html, section 7).
-  connection.execute(fmt::format(
-      "PRAGMA writable_schema = ON;"
-      "UPDATE sqlite_schema SET sql = replace(sql, 'IN (''load''', 'IN (''train'', ''load''')"
-      " WHERE name = 'stages';"
-      "PRAGMA user_version = {};"
-      "PRAGMA writable_schema = RESET",
-      kSchemaVersion));
-}
-
-/// Makes the schema, or brings an older one up to date. Another process may have been first.
-void prepare_schema(const Connection& connection) {
+void create_schema(const Connection& connection) {
   Transaction transaction(connection);
-  if (!check_schema(connection)) {
-    upgrade_schema(connection);
-    transaction.commit();
-    return;
-  }
+  // Another process may have been first.
+  if (!check_schema(connection)) return;
   connection.execute(kSchemaSql);
   connection.execute(fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {}",
                                  kApplicationId, kSchemaVersion));
   transaction.commit();
+}
+
+/// Brings an older database to this schema. Version 2 lets a stage be of the kind "train". SQLite
+/// changes a CHECK by changing the table's text: what passed the narrower one passes the wider
+/// (sqlite.org/lang_altertable.html, section 7).
+void update_schema(const Connection& connection) {
+  if (connection.integer("PRAGMA user_version") == kSchemaVersion) return;
+  connection.execute("PRAGMA writable_schema = ON");
+  Transaction transaction(connection);
+  connection.execute(
+      R"(UPDATE sqlite_schema SET sql = replace(sql, '(''load''', '(''train'', ''load''')
+         WHERE type = 'table' AND name = 'stages' AND sql NOT LIKE '%''train''%')");
+  connection.execute(fmt::format("PRAGMA user_version = {}", kSchemaVersion));
+  transaction.commit();
+  connection.execute("PRAGMA writable_schema = RESET");
 }
 
 /// Write-ahead logging: readers and a writer do not wait for each other. A file system that cannot
@@ -194,8 +192,8 @@ std::unique_ptr<ResultStore> ResultStore::open(const fs::path& path) {
   connection.execute("PRAGMA foreign_keys = ON; PRAGMA synchronous = NORMAL");
   const bool empty = check_schema(connection);
   use_write_ahead_log(connection);
-  if (empty || connection.integer("PRAGMA user_version") < kSchemaVersion)
-    prepare_schema(connection);
+  if (empty) create_schema(connection);
+  update_schema(connection);
   return std::unique_ptr<ResultStore>(new ResultStore(std::move(state)));
 }
 

@@ -11,7 +11,7 @@
 namespace harness {
 
 /// The schema this program writes; a database of a newer one is not touched.
-inline constexpr int kSchemaVersion = 1;
+inline constexpr int kSchemaVersion = 2;
 
 /// Rows as the program writes them. Keys are content hashes (64 hexadecimal digits), so that
 /// databases merge and items of different runs pair; schema.sql says what each column means.
@@ -32,11 +32,11 @@ struct RunRow {
 };
 struct StageRow {
   std::string key;
-  std::string kind;      // load | method | eval
-  std::string name;      // plugin's name
+  std::string kind;      // train | load | method | eval
+  std::string name;      // plugin's name; of train the phase's
   std::string protocol;  // of an eval, as stored with each of its numbers; else empty
   std::string canonical;
-  std::string parent_key;  // the stage before it; empty for load
+  std::string parent_key;  // the stage before it; empty for a first
 };
 enum class AttemptStatus { running, succeeded, failed, interrupted };
 /// "running", "succeeded", ...: as the database has it.

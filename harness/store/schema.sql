@@ -42,14 +42,14 @@ CREATE TABLE experiment_runs (
   PRIMARY KEY (experiment_key, position, run_key)
 ) STRICT, WITHOUT ROWID;
 
--- One step of work: load, method or eval, addressed by everything that can change its result.
+-- One step of work: train, load, method or eval, addressed by everything that can change its result.
 CREATE TABLE stages (
   key        TEXT PRIMARY KEY,
-  kind       TEXT NOT NULL CHECK (kind IN ('load', 'method', 'eval')),
-  name       TEXT NOT NULL,         -- of the plugin; the checkpoint format's of a load
+  kind       TEXT NOT NULL CHECK (kind IN ('train', 'load', 'method', 'eval')),
+  name       TEXT NOT NULL,         -- of the plugin; a load's checkpoint format, a train's phase
   protocol   TEXT NOT NULL,         -- of an eval, versioned: "wikitext2-test/concat-2048/1"; else empty
   canonical  TEXT NOT NULL,
-  parent_key TEXT REFERENCES stages -- the stage it starts from; NULL for load
+  parent_key TEXT REFERENCES stages -- the stage it starts from; NULL for a first
 ) STRICT;
 
 CREATE TABLE run_stages (

@@ -261,7 +261,7 @@ TrainBatch MixedSource::batch(std::int64_t index) const {
 
 std::string MixedSource::canonical() const {
   std::string text = "mixed";
-  for (const auto& source : sources_) text += "\n" + source->canonical();
+  for (const auto& source : sources_) text = fmt::format("{}\n{}", text, source->canonical());
   return text;
 }
 

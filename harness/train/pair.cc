@@ -32,22 +32,6 @@ struct File {
   ~File() { ::close(descriptor); }
 };
 
-/// Calls `body` while no other process holds the lock; the system drops it when a process dies.
-template <class Body>
-void with_lock(const fs::path& path, const std::string& what, Body&& body) {
-  const File file{::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666)};
-  if (file.descriptor < 0) refuse_cache(path, std::strerror(errno));
-  bool told = false;
-  while (::flock(file.descriptor, LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK && errno != EINTR) refuse_cache(path, std::strerror(errno));
-    if (!told) log_info(fmt::format("{}: another process is training it; waiting", what));
-    told = true;
-    check_interrupted();
-    std::this_thread::sleep_for(std::chrono::milliseconds(200));
-  }
-  body();
-}
-
 }  // namespace
 
 Pair::Pair(std::string name, TrainRecipe recipe)
@@ -66,26 +50,31 @@ bool Pair::ready() const {
   return true;
 }
 
-std::vector<std::pair<std::string, double>> Pair::make(const PairHooks& hooks) const {
+void Pair::locked(const std::function<void()>& body) const {
   std::error_code failed;
   fs::create_directories(home_, failed);
   if (failed) refuse_cache(home_, "it cannot be made: " + failed.message());
-  std::vector<std::pair<std::string, double>> metrics;
-  with_lock(home_ / "lock", fmt::format("pair {}, seed {}", name_, recipe_.seed), [&] {
-    for (std::size_t place = 0; place < recipe_.phases.size(); ++place) {
-      const std::string& phase = recipe_.phases[place].name;
-      TrainHooks train;
-      train.progress = hooks.progress;
-      train.curve = [&](const CurveValue& point) {
-        if (hooks.curve) hooks.curve({phase + "/" + point.series, point.step, point.value});
-      };
-      const TrainOutcome outcome = train_phase(recipe_, place, home_, train).outcome;
-      metrics.emplace_back(phase + "/steps", static_cast<double>(outcome.steps));
-      for (const auto& [name, value] : outcome.criterion_values)
-        metrics.emplace_back(phase + "/" + name, value);
-    }
-  });
-  return metrics;
+  // The system drops the lock when a process dies.
+  const fs::path path = home_ / "lock";
+  const File file{::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666)};
+  if (file.descriptor < 0) refuse_cache(path, std::strerror(errno));
+  bool told = false;
+  while (::flock(file.descriptor, LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK && errno != EINTR) refuse_cache(path, std::strerror(errno));
+    if (!told)
+      log_info(fmt::format("pair {}, seed {}: another process is training it; waiting", name_,
+                           recipe_.seed));
+    told = true;
+    check_interrupted();
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  }
+  body();
+}
+
+void Pair::make(Progress& progress) const {
+  TrainHooks hooks;
+  hooks.progress = &progress;
+  locked([&] { train_recipe(recipe_, home_, hooks); });
 }
 
 const std::vector<std::string>& pair_names() {

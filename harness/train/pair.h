@@ -4,7 +4,6 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "harness/core/log.h"
@@ -15,12 +14,6 @@
 // They are made on first use and kept in the cache under the digest of their recipe.
 
 namespace harness {
-
-struct PairHooks {
-  /// Points of the phases' curves; series "base/loss", "aligned/loss" ...
-  std::function<void(const CurveValue&)> curve;
-  Progress* progress = nullptr;
-};
 
 /// One pair of one seed. What it will be is known before it is trained.
 class Pair {
@@ -40,12 +33,16 @@ class Pair {
   std::filesystem::path folder(const std::string& role) const { return home_ / role; }
   /// Whether every phase is in the cache.
   bool ready() const;
-  /// Trains what is not in the cache, going on where a killed training stopped; where another
-  /// process is at it, waits for that one. Either way the whole curve is told.
-  /// @return "base/steps", "aligned/steps" and what the criterion saw last
-  /// @throws Error when the cache cannot be written, the training diverges, or a criterion is not
-  /// met (the cache then holds no model of that phase)
-  std::vector<std::pair<std::string, double>> make(const PairHooks& hooks) const;
+  const TrainRecipe& recipe() const { return recipe_; }
+  /// The folder of the phases' folders.
+  const std::filesystem::path& home() const { return home_; }
+  /// Calls `body` while no other process trains this pair; waits for one that does.
+  /// @throws Error when the cache cannot be written
+  void locked(const std::function<void()>& body) const;
+  /// Trains what is not in the cache, going on where a killed training stopped.
+  /// @throws as train_recipe and locked: where a criterion is not met, the cache holds no model of
+  /// that phase
+  void make(Progress& progress) const;
 
  private:
   std::string name_;

@@ -2,8 +2,10 @@
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <cassert>
+#include <cerrno>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -60,7 +62,8 @@ json values_json(const std::vector<std::pair<std::string, double>>& values) {
 /// The record of a finished training, if the folder holds one.
 std::optional<json> read_record(const fs::path& folder) {
   const fs::path file = folder / kRecord;
-  if (!fs::exists(file)) return std::nullopt;
+  std::error_code none;
+  if (!fs::exists(file, none)) return std::nullopt;
   return parse_json(read_text_file(file), file.string());
 }
 
@@ -83,8 +86,18 @@ std::vector<CurveValue> curve_of(const json& record) {
   return curve;
 }
 
-/// Takes an older training's record and weights away, so that no moment shows a mixture.
+/// Makes sure that a phase's folder can be written, and takes an older training's record and
+/// weights away, so that no moment shows a mixture.
 void clear_place(const fs::path& folder, bool trained_here) {
+  std::error_code failed;
+  fs::create_directories(folder.parent_path(), failed);
+  if (failed || access(folder.parent_path().c_str(), W_OK) != 0)
+    throw Error(folder.parent_path().string(),
+                fmt::format("cannot be made or written ({})",
+                            failed ? failed.message() : std::generic_category().message(errno)),
+                "a folder in a place that can be written to", "choose another folder");
+  if (fs::exists(folder) && !fs::is_directory(folder))
+    throw Error(folder.string(), "is a file", "a place for a folder", "choose another folder");
   if (!trained_here && fs::exists(folder / kWeights))
     throw Error(folder.string(), "holds a checkpoint that was not trained here",
                 "a new folder, or one of an earlier training", "choose another folder");
@@ -180,11 +193,6 @@ PhaseResult train_phase(const TrainRecipe& recipe, std::size_t place, const fs::
     return result;
   }
   clear_place(result.folder, record.has_value());
-  std::error_code failed;
-  fs::create_directories(folder, failed);
-  if (failed)
-    throw Error(folder.string(), fmt::format("cannot be made ({})", failed.message()),
-                "a folder in a place that can be written to", "choose another folder");
 
   hooks.what = fmt::format("training {}", phase.name);
   hooks.state_file = folder / (phase.name + ".state.safetensors");
