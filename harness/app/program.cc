@@ -9,6 +9,7 @@
 
 #include "harness/app/commands.h"
 #include "harness/app/terminal.h"
+#include "harness/core/memory.h"
 #include "harness/core/version.h"
 
 namespace harness {
@@ -45,6 +46,7 @@ void ExperimentArguments::add_to(CLI::App& command) {
 }
 
 int run_program(int argc, char** argv) {
+  reuse_freed_memory();
   set_log_sink(terminal_log);
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);
@@ -63,7 +65,7 @@ int run_program(int argc, char** argv) {
   try {
     register_all_plugins(session.plugins);
     for (auto* add : {add_run, add_eval, add_list, add_describe, add_show, add_sql, add_report,
-                      add_doctor, add_tokenize, add_logits})
+                      add_doctor, add_generate, add_tokenize, add_logits})
       add(app, session);
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "harness/core/error.h"
+#include "harness/core/log.h"
 #include "harness/core/rng.h"
 #include "harness/core/text.h"
 
@@ -204,6 +205,7 @@ std::vector<Generation> generate_with(GrowingSequences& sequences, const Tokeniz
     at::Tensor logits = sequences.start({prompts.begin() + static_cast<std::ptrdiff_t>(begin),
                                          prompts.begin() + static_cast<std::ptrdiff_t>(end)});
     while (true) {
+      check_interrupted();
       logits = logits.to(at::kCPU, at::kFloat);
       std::vector<Sequence> left;
       std::vector<std::int64_t> rows, tokens;

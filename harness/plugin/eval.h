@@ -64,6 +64,7 @@ struct EvalContext {
 struct EvalTraits {
   bool uses_seed = false;
   bool needs_base = false;
+  bool uses_chat = false;  // talks to the model in its chat format
 };
 
 /// An evaluation, built from its options. Everything that can be wrong without a model is found by

@@ -7,7 +7,7 @@ namespace harness {
 std::unique_ptr<LlamaTextModel> load_model(const ModelFiles& files, c10::ScalarType dtype,
                                            c10::Device device) {
   return std::make_unique<LlamaTextModel>(LlamaModel::load(*files.checkpoint, dtype, device),
-                                          files.tokenizer);
+                                          files.tokenizer, files.chat_template);
 }
 
 LlamaTextModel& LazyReferences::get(Role role) {

@@ -33,6 +33,7 @@ class ModelShelf {
                               files->checkpoint->config().vocab_size));
     files->digest = files->checkpoint->digest();
     files->tokenizer_digest = files->tokenizer->digest();
+    files->chat_template = read_chat_template(reference);
     return files;
   }
   std::map<std::string, std::shared_ptr<const ModelFiles>> shelf_;
@@ -50,6 +51,14 @@ StageRow make_stage(const std::string& kind, const std::string& name, const std:
   row.canonical = canonical_text(Value(std::move(content)));
   row.key = sha256(row.canonical);
   return row;
+}
+
+/// The chat format of a model, with what a person could have changed in it.
+std::string chat_text(const ModelFiles& files) {
+  if (!files.chat_template) return "none";
+  const ChatFormat format = open_chat_format(*files.chat_template, *files.tokenizer);
+  return fmt::format("{}: {}", format.name(),
+                     format.render({{"user", "a"}, {"assistant", "b"}, {"user", "c"}}, true));
 }
 
 Value data_value(const std::vector<DataUse>& used) {
@@ -99,8 +108,8 @@ PlannedRun plan_run(const RunSpec& spec, const Plugins& plugins, ModelShelf& she
 
   problems.collect([&] { run.device = resolve_device(spec.device, where); });
   problems.collect([&] { run.dtype = resolve_dtype(spec.dtype); });
-  problems.collect([&] { run.model = shelf.get(spec.model); });
-  if (spec.base) problems.collect([&] { run.base = shelf.get(*spec.base); });
+  problems.collect([&] { run.model = shelf.get(spec.model.text); });
+  if (spec.base) problems.collect([&] { run.base = shelf.get(spec.base->text); });
   for (const PluginUse& use : spec.methods) {
     problems.collect([&] {
       run.methods.push_back(
@@ -128,6 +137,7 @@ PlannedRun plan_run(const RunSpec& spec, const Plugins& plugins, ModelShelf& she
     if (eval->traits().needs_base && !spec.base)
       problems.add(Error(where, "an eval needs the pre-trained base, but the run names none",
                          "base = \"...\""));
+    if (eval->traits().uses_chat && run.model) problems.collect([&] { chat_text(*run.model); });
   }
   if (spec.calibration)
     problems.collect([&] { check_text(spec.calibration->text, spec.data_dir); });
@@ -195,6 +205,7 @@ void key_run(PlannedRun& run, const Plugins& plugins, const std::string& experim
         {"data", data_value(used)},
         {"base", base_digest(eval.traits().needs_base)},
         {"seed", eval.traits().uses_seed ? Value(static_cast<std::int64_t>(spec.seed)) : Value()}};
+    if (eval.traits().uses_chat) content.emplace_back("chat", chat_text(*run.model));
     run.eval_stages.push_back(make_stage("eval", use.name, parent, std::move(content)));
     run.eval_stages.back().protocol = eval.protocol(data);
   }
@@ -205,7 +216,7 @@ void key_run(PlannedRun& run, const Plugins& plugins, const std::string& experim
   run.row.label = spec.label;
   run.row.position = position;
   run.row.canonical = canonical_text(canonical);
-  run.row.model = spec.model;
+  run.row.model = spec.model.text;
   run.row.scheme = run.model->checkpoint->scheme();
   run.row.format = spec.format.label();
   std::vector<std::string> names;

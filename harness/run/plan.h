@@ -4,11 +4,13 @@
 #include <c10/core/ScalarType.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "harness/core/experiment.h"
 #include "harness/core/provenance.h"
+#include "harness/model/chat.h"
 #include "harness/model/checkpoint.h"
 #include "harness/model/tokenizer.h"
 #include "harness/plugin/plugins.h"
@@ -22,6 +24,7 @@ struct ModelFiles {
   std::unique_ptr<Checkpoint> checkpoint;
   std::shared_ptr<const Tokenizer> tokenizer;
   std::string digest, tokenizer_digest;
+  std::optional<ChatTemplate> chat_template;
 };
 
 /// A run with everything built and looked up. Stages: load -> a stage a method -> a stage an eval;

@@ -97,7 +97,7 @@ TEST_F(CommandLineTest, ExitStatusTellsSuccessFailureAndBadRequest) {
 TEST_F(CommandLineTest, HelpShowsExamplesEverywhere) {
   EXPECT_THAT(harness("--help").out, HasSubstr("harness run experiments/quickstart.toml"));
   for (const char* command : {"run", "eval", "list", "describe", "show", "sql", "report", "doctor",
-                              "tokenize", "logits"}) {
+                              "generate", "tokenize", "logits"}) {
     Outcome help = harness(std::string(command) + " --help");
     EXPECT_EQ(help.status, 0) << command;
     EXPECT_THAT(help.out, HasSubstr("xample")) << command;
@@ -173,6 +173,56 @@ TEST_F(CommandLineTest, LogitsWritesANumpyFileWithoutATokenizer) {
   Outcome beyond = harness("logits m --tokens 1,300 --out l.npy");
   EXPECT_EQ(beyond.status, 2);
   EXPECT_THAT(beyond.error, HasSubstr("300"));
+}
+
+TEST_F(CommandLineTest, GenerateGoesOnFromAText) {
+  Outcome greedy = harness("generate " + model() + " 'The model' --max-new-tokens 12");
+  ASSERT_EQ(greedy.status, 0) << greedy.error;
+  EXPECT_GT(greedy.out.size(), 4u);
+  EXPECT_EQ(greedy.out.back(), '\n');
+  EXPECT_EQ(harness("generate " + model() + " 'The model' --max-new-tokens 12").out, greedy.out);
+  const std::string draw =
+      "generate " + model() + " 'The model' --max-new-tokens 12 --temperature 1 ";
+  Outcome drawn = harness(draw + "--seed 1");
+  EXPECT_EQ(drawn.status, 0) << drawn.error;
+  EXPECT_EQ(harness(draw + "--seed 1").out, drawn.out);
+  EXPECT_NE(harness(draw + "--seed 2").out, drawn.out);
+}
+
+TEST_F(CommandLineTest, GenerateSaysWhatItCannotDo) {
+  auto error = [&](const std::string& arguments) {
+    Outcome outcome = harness("generate " + arguments);
+    EXPECT_EQ(outcome.status, 2) << arguments;
+    EXPECT_EQ(outcome.out, "") << arguments;
+    return outcome.error;
+  };
+  EXPECT_THAT(error(model() + " ''"), HasSubstr("no token"));
+  EXPECT_THAT(error(model() + " x --top-p 0"), HasSubstr("top_p is 0"));
+  EXPECT_THAT(error(model() + " x --chat"),
+              AllOf(HasSubstr("no chat template"), HasSubstr("--chat")));
+  EXPECT_THAT(error(model() + " \"$(seq 3000)\""), HasSubstr("positions of the model"));
+  std::filesystem::copy(test::golden("tiny"), folder_ / "m");
+  test::write_file(folder_ / "m/chat_template.jinja", "{{ messages[0]['content'] }}");
+  EXPECT_THAT(error("m x --chat"), AllOf(HasSubstr("chat_template.jinja"), HasSubstr("llama2, ")));
+  EXPECT_EQ(harness("generate m x --max-new-tokens 1").status, 0);  // the template is not needed
+}
+
+TEST_F(CommandLineTest, GenerateAnswersInTheChatFormat) {
+  std::filesystem::copy(test::golden("tiny"), folder_ / "m");
+  test::write_file(folder_ / "m/chat_template.jinja",
+                   "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + "
+                   "message['content'] + '<|im_end|>' + '\\n'}}{% endfor %}{% if "
+                   "add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}");
+  const std::string more = " --max-new-tokens 12";
+  Outcome chat = harness("generate m hello --chat --system 'be kind'" + more);
+  ASSERT_EQ(chat.status, 0) << chat.error;
+  const std::string text =
+      "<|im_start|>system\nbe kind<|im_end|>\n<|im_start|>user\nhello<|im_end|>\n"
+      "<|im_start|>assistant\n";
+  test::write_file(folder_ / "prompt.txt", text + ".");  // "$(...)" cuts newlines at the end
+  Outcome plain =
+      in_shell("p=\"$(cat prompt.txt)\"; " HARNESS_PROGRAM " generate m \"${p%.}\"" + more);
+  EXPECT_EQ(chat.out, plain.out) << plain.error;
 }
 
 TEST_F(CommandLineTest, DoctorTellsWhatThereIs) {

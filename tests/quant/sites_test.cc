@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "harness/kernels/ops.h"
+#include "harness/model/kv_cache.h"
 #include "tests/quant/tiny_model.h"
 #include "tests/support/support.h"
 
@@ -39,6 +40,24 @@ std::vector<std::string> problems_of(const Format& format,
   Problems problems;
   check_format(format, config, problems);
   return problems.texts();
+}
+
+TEST(Sites, CachedKAndVAreThoseOfAWholePass) {
+  // In float64, where no rounding of a product's order can move a value over a quantizer's step.
+  const auto model = tiny_model(at::kDouble);
+  install_quantizers(*model, w16a4kv4());
+  const at::Tensor tokens = tiny_tokens();
+  const at::Tensor whole = model->hidden(tokens);
+  KvCache cache(*model, 2);
+  std::vector<at::Tensor> parts;
+  std::int64_t begin = 0;
+  for (const std::int64_t count : {5, 1, 4, 1, 1}) {
+    parts.push_back(model->hidden(tokens.slice(1, begin, begin + count), cache));
+    cache.advance({count, count});
+    begin += count;
+  }
+  ASSERT_EQ(begin, tokens.size(1));
+  EXPECT_LT((at::cat(parts, 1) - whole).abs().max().item<double>(), 1e-9);
 }
 
 class EachSite : public testing::TestWithParam<Site> {};
