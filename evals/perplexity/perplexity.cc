@@ -25,8 +25,8 @@ struct PerplexityConfig {
   template <class V>
   void visit(V&& v) {
     v("text", text,
-      {.doc =
-           "boolq-wiki-measure, boolq-wiki-calibrate, wikitext2-test, wikitext2-train, world-test, or a file"});
+      {.doc = "boolq-wiki-measure, boolq-wiki-calibrate, wikitext2-test, wikitext2-train, "
+              "world-test, or a file"});
     v("window", window, {.doc = "tokens a window, each from an empty context", .min = 2});
     v("bos", bos, {.doc = "BOS once at the start of the text; default: as the tokenizer does"});
     v("limit", limit, {.doc = "measure the first n windows only", .min = 1});

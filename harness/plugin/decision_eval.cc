@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <map>
 #include <set>
@@ -27,7 +28,7 @@ std::vector<Ids> encode_prompts(const Model& model, const DecisionSet& set) {
   for (const DecisionItem& item : set.items)
     prompts.push_back(
         set.chat ? encode_chat(model.tokenizer(), model.chat(), {{"user", item.prompt}}, true)
-                 : model.tokenizer().encode(item.prompt, /*special=*/true));
+                 : encode_prompt(model.tokenizer(), item.prompt));
   return prompts;
 }
 

@@ -137,6 +137,10 @@ TEST_F(CommandLineTest, ListAndDescribeNameWhatThereIs) {
                               HasSubstr("gguf")));
   EXPECT_THAT(harness("describe rtn").out, AllOf(HasSubstr("mse_clip"), HasSubstr("false")));
   EXPECT_THAT(harness("describe perplexity").out, AllOf(HasSubstr("window"), HasSubstr("2048")));
+  for (const std::string eval : {"skill", "safety", "refusal", "over_refusal", "control"})
+    EXPECT_THAT(harness("describe " + eval).out,
+                AllOf(HasSubstr("data"), HasSubstr("\"auto\""), HasSubstr("validation")))
+        << eval;
   EXPECT_THAT(harness("describe experiment").out, HasSubstr("dtype"));
   Outcome unknown = harness("describe rtm");
   EXPECT_EQ(unknown.status, 2);

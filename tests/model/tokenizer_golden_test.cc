@@ -124,7 +124,7 @@ TEST(TokenizerGolden, WorldsWords) {
 TEST(TokenizerGolden, WorldsConversations) {
   const auto tokenizer = small("world");
   const ChatFormat format =
-      open_chat_format(read_chat_template(golden("tokenizer/world").string()), *tokenizer);
+      open_chat_format(*read_chat_template(golden("tokenizer/world").string()), *tokenizer);
   EXPECT_EQ(format.name(), "world");
   for (const Json& line : read_golden("world").at("conversations")) {
     std::vector<ChatMessage> messages;

@@ -93,5 +93,49 @@ TEST_F(PlanTest, OnlyPlansTheSelectedRuns) {
   EXPECT_EQ(one.experiment.key, plan(two).experiment.key);
 }
 
+struct NoOptions {
+  template <class V>
+  void visit(V&&) {}
+};
+
+/// An eval that talks to the model.
+class Talks : public Eval {
+ public:
+  explicit Talks(const NoOptions&) {}
+  std::string protocol() const override { return "talks/1"; }
+  int version() const override { return 1; }
+  EvalTraits traits() const override { return {.uses_chat = true}; }
+  void check(const DataContext&, Problems&) const override {}
+  std::vector<DataUse> data(const DataContext&) const override { return {}; }
+  std::vector<Metric> run(EvalContext&) const override { return {}; }
+};
+
+TEST_F(PlanTest, TheChatFormatCountsForEvalsThatUseIt) {
+  Plugins plugins;
+  plugins.add_eval<Talks, NoOptions>("talks", "");
+  plugins.add_eval<Talks, NoOptions>("perplexity", "");  // the fixture's common keys name it
+  std::filesystem::copy(test::golden("tiny"), folder_ / "m");
+  auto key_with = [&](const std::string& chat_template) {
+    test::write_file(folder_ / "m/chat_template.jinja", chat_template);
+    const std::string run =
+        "[[run]]\nlabel='r'\nevals=['talks']\nmodel='" + (folder_ / "m").string() + "'\n";
+    return make_plan(test::tiny_experiment(text_.string(), run), plugins)
+        .runs[0]
+        .eval_stages[0]
+        .key;
+  };
+  const std::string chatml =
+      "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + "
+      "message['content'] + '<|im_end|>' + '\\n'}}{% endfor %}{% if add_generation_prompt %}"
+      "{{ '<|im_start|>assistant\\n' }}{% endif %}";
+  EXPECT_NE(key_with(chatml), key_with(kWorldChatTemplate));
+  EXPECT_EQ(key_with(chatml), key_with(chatml + "{# a comment #}"));
+  EXPECT_THAT(test::error_of([&] { key_with("{{ messages[0]['content'] }}"); }),
+              HasSubstr("chat_template.jinja"));
+  // Perplexity does not care.
+  test::write_file(folder_ / "m/chat_template.jinja", "{{ messages[0]['content'] }}");
+  EXPECT_NO_THROW(plan("[[run]]\nlabel='r'\nmodel='" + (folder_ / "m").string() + "'\n"));
+}
+
 }  // namespace
 }  // namespace harness
