@@ -7,6 +7,7 @@
 #include <map>
 
 #include "harness/core/error.h"
+#include "harness/core/log.h"
 #include "harness/kernels/ops.h"
 #include "harness/model/kv_cache.h"
 
@@ -149,6 +150,7 @@ std::vector<double> LlamaTextModel::score(const std::vector<ScoreRequest>& reque
   }
   std::vector<double> scores(requests.size());
   for (const auto& [prompt, places] : by_prompt) {
+    check_interrupted();
     std::vector<Ids> continuations;
     for (std::size_t place : places) continuations.push_back(requests[place].continuation);
     const std::vector<double> found = score_prompt(*llama_, prompt, continuations);

@@ -2,4 +2,4 @@ harness_test(llama_test TORCH
   SOURCES llama_features_test.cc llama_test.cc llama_text_model_test.cc rope_test.cc smollm2_test.cc
   LINK harness_model)
 harness_test(generate_test TORCH
-  SOURCES generate_test.cc generate_smollm2_test.cc LINK harness_model)
+  SOURCES generate_test.cc generate_smollm2_test.cc LINK harness_model TIMEOUT 900)
