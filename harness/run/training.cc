@@ -89,6 +89,13 @@ TrainingSummary run_training(const TrainRecipe& recipe, const std::string& toml,
   }
   TrainingSummary summary;
   for (std::size_t place = 0; place < rows.stages.size(); ++place) {
+    if (auto trained = find_trained_phase(recipe, place, folder);
+        trained && store.stage_done(rows.stages[place].key)) {
+      log_info(fmt::format("{}: {} is trained already: {}", recipe.name, rows.stages[place].name,
+                           trained->folder.string()));
+      summary.phases.push_back(std::move(*trained));
+      continue;
+    }
     Attempt attempt(store, rows.run.key, rows.stages[place].key, library_provenance());
     CurveWriter curve(store, attempt.id());
     PhaseResult result;
@@ -109,8 +116,7 @@ TrainingSummary run_training(const TrainRecipe& recipe, const std::string& toml,
         log_warning(fmt::format("{}: train {} failed: {}", recipe.name, name, outcome.message));
       return summary;
     }
-    log_info(fmt::format("{}: {} {} after {} steps, loss {:.4g}: {}", recipe.name, name,
-                         result.stored_before ? "was there already," : "trained,",
+    log_info(fmt::format("{}: {} is trained after {} steps, loss {:.4g}: {}", recipe.name, name,
                          result.outcome.steps, result.outcome.loss, result.folder.string()));
     summary.phases.push_back(std::move(result));
   }

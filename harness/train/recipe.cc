@@ -7,6 +7,7 @@
 
 #include <cassert>
 #include <cerrno>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -77,6 +78,16 @@ TrainOutcome outcome_of(const json& record) {
   for (const json& entry : record.at("criterion"))
     outcome.criterion_values.emplace_back(entry[0].get<std::string>(), entry[1].get<double>());
   return outcome;
+}
+
+/// JSON has no NaN: it is written as null.
+CurveValue curve_value(const json& point) {
+  return {point[0].get<std::string>(), point[1].get<std::int64_t>(),
+          point[2].is_null() ? std::numeric_limits<double>::quiet_NaN() : point[2].get<double>()};
+}
+
+PhaseResult stored_result(const json& record, const fs::path& folder) {
+  return {folder, record.at("key").get<std::string>(), outcome_of(record), /*stored_before=*/true};
 }
 
 /// Makes sure that a phase's folder can be written, and takes an older training's record and
@@ -169,6 +180,14 @@ CriterionNotMet::CriterionNotMet(const std::string& what, const TrainOutcome& ou
                      {}, "allow more steps, or change the learning rate or the criterion");
       }()) {}
 
+std::optional<PhaseResult> find_trained_phase(const TrainRecipe& recipe, std::size_t place,
+                                              const fs::path& folder) {
+  const fs::path own = folder / recipe.phases[place].name;
+  const std::optional<json> record = read_record(own);
+  if (!record || record->at("key") != phase_key(recipe, place)) return std::nullopt;
+  return stored_result(*record, own);
+}
+
 PhaseResult train_phase(const TrainRecipe& recipe, std::size_t place, const fs::path& folder,
                         TrainHooks hooks) {
   const TrainPhase& phase = recipe.phases[place];
@@ -177,11 +196,16 @@ PhaseResult train_phase(const TrainRecipe& recipe, std::size_t place, const fs::
   result.key = phase_key(recipe, place);
   const std::optional<json> record = read_record(result.folder);
   if (record && record->at("key") == result.key) {
-    result.outcome = outcome_of(*record);
-    result.stored_before = true;
-    return result;
+    if (hooks.curve)
+      for (const json& point : record->at("curve")) hooks.curve(curve_value(point));
+    return stored_result(*record, result.folder);
   }
   clear_place(result.folder, record.has_value());
+  json curve = json::array();
+  hooks.curve = [&curve, told = hooks.curve](const CurveValue& value) {
+    curve.push_back({value.series, value.step, value.value});
+    if (told) told(value);
+  };
 
   hooks.what = fmt::format("training {}", phase.name);
   hooks.state_file = folder / (phase.name + ".state.safetensors");
@@ -207,8 +231,9 @@ PhaseResult train_phase(const TrainRecipe& recipe, std::size_t place, const fs::
                       {"stopped_by", met ? "criterion" : "steps"},
                       {"steps", result.outcome.steps},
                       {"loss", result.outcome.loss},
-                      {"criterion", values_json(result.outcome.criterion_values)}};
-  write_text_file(result.folder / kRecord, about.dump(1) + "\n");
+                      {"criterion", values_json(result.outcome.criterion_values)},
+                      {"curve", curve}};
+  write_text_file(result.folder / kRecord, about.dump() + "\n");
   fs::remove(hooks.state_file);
   return result;
 }

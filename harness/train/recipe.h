@@ -68,9 +68,14 @@ struct PhaseResult {
   bool stored_before = false;  // the folder held this very phase already: nothing was done
 };
 
+/// The phase as `folder` holds it already, finished: one whose record has the phase's key.
+std::optional<PhaseResult> find_trained_phase(const TrainRecipe& recipe, std::size_t phase,
+                                              const std::filesystem::path& folder);
+
 /// Trains a phase and writes its checkpoint to folder/NAME, an ordinary Hugging Face folder with a
 /// record of the training (training.json), which comes last: a folder without it is not finished.
-/// A phase whose record has the phase's key is not trained again. The state of an unfinished phase
+/// A phase that find_trained_phase finds is not trained again; its curve is told from the record. The
+/// state of an unfinished phase
 /// stands in folder/NAME.state.safetensors until then.
 /// @param hooks what, state_file and state_key are set here
 /// @throws CriterionNotMet, TrainingDiverged, Interrupted; Error when the folder holds a checkpoint

@@ -77,7 +77,7 @@ TEST(Recipe, FinishedPhaseIsNotTrainedAgain) {
   EXPECT_TRUE(second[0].stored_before);
   EXPECT_EQ(second[0].outcome.loss, first[0].outcome.loss);
   EXPECT_FALSE(second[1].stored_before);
-  EXPECT_EQ(points, 9);  // loss, norm and lr of the second phase's steps
+  EXPECT_EQ(points, 12 + 9);  // loss, norm and lr: told again of the first phase, and of the second
   EXPECT_NE(digest(folder / "tuned"), before);
 }
 
