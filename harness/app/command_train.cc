@@ -22,7 +22,8 @@ void add_train(CLI::App& app, Session& session) {
   command->add_option("--out", *out, "folder for the checkpoints, instead of the file's");
   database->add_to(*command);
   command->footer(
-      "Each phase becomes a Hugging Face folder OUT/NAME; its learning curve goes to the database.\n"
+      "Each phase becomes a Hugging Face folder OUT/NAME; its learning curve goes to the "
+      "database.\n"
       "Exit status: 0 all phases are trained, 1 one failed, 2 the request cannot be done.\n"
       "Example of a file:\n"
       "  name = \"polite\"\n"

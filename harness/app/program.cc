@@ -9,6 +9,7 @@
 
 #include "harness/app/commands.h"
 #include "harness/app/terminal.h"
+#include "harness/core/memory.h"
 #include "harness/core/version.h"
 
 namespace harness {
@@ -45,6 +46,7 @@ void ExperimentArguments::add_to(CLI::App& command) {
 }
 
 int run_program(int argc, char** argv) {
+  reuse_freed_memory();
   set_log_sink(terminal_log);
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);

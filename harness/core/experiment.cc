@@ -80,11 +80,23 @@ bool is_option(const Path& path) {
   return path.size() > 1 && (path[0] == "methods" || path[0] == "evals");
 }
 
+/// Whether a run's own table sets that key, or a key that holds it whole (format = "w4a16" sets
+/// format.w.bits).
+bool sets_itself(const Value& own, const Path& path) {
+  const Value* value = &own;
+  for (const std::string& key : path) {
+    if (!value->is_table()) return true;
+    value = value->find(key);
+    if (!value) return false;
+  }
+  return true;
+}
+
 /// Sets a swept key of a run; false when the key is not for this run (it sets the key itself, or it
 /// does not list the plugin).
 bool sweep_key(Draft& draft, const Path& path, const Value& value) {
   if (is_option(path)) return set_option(draft.merged, path, value);
-  if (draft.own.find(path[0])) return false;
+  if (sets_itself(draft.own, path)) return false;
   set_inside(draft.merged, path, 0, value);
   return true;
 }
@@ -169,8 +181,9 @@ std::vector<Draft> expand(std::vector<Draft> drafts, const Value& sweep, Problem
         Draft copy = draft;
         for (const SweptKey& key : group) {
           if (!sweep_key(copy, key.path, key.values[i])) continue;
-          // Runs that differ in their seed alone are one row of a table: its mean and spread.
-          if (key.name != "seed")
+          // Runs that differ in their seed, or in that of their pair's training, alone are one row
+          // of a table: its mean and spread.
+          if (key.path.back() != "seed")
             copy.suffix += fmt::format(" {}={}", key.path.back(), value_text(key.values[i]));
         }
         expanded.push_back(std::move(copy));
@@ -346,12 +359,18 @@ Experiment parse_experiment(const std::string& toml, const std::string& file,
     problems.add(Error(file, "the experiment has no name", "name = \"NAME\" at the top"));
   drafts = expand(std::move(drafts), sweep, problems);
 
-  std::map<std::pair<std::string, std::uint64_t>, std::string> seen;
+  std::map<std::tuple<std::string, std::uint64_t, std::string>, std::string> seen;
   for (const Draft& draft : drafts) {
     RunSpec run;
     read_config(draft.merged, "the experiment", problems, run);
     run.label = draft.label + draft.suffix;
-    auto [twin, is_new] = seen.emplace(std::pair(run.label, run.seed), draft.own.where());
+    if (run.model.pair && run.model.pair->role == "aligned" && !run.base) {
+      PairReference base = *run.model.pair;
+      base.role = "base";
+      run.base = ModelReference(std::move(base));
+    }
+    auto [twin, is_new] =
+        seen.emplace(std::tuple(run.label, run.seed, run.model.text), draft.own.where());
     if (!is_new)
       problems.add(Error(draft.own.where(),
                          fmt::format("label \"{}\" with seed {} stands at {} too", run.label,

@@ -9,6 +9,7 @@
 #include "harness/core/config.h"
 #include "harness/core/format.h"
 #include "harness/core/format_value.h"
+#include "harness/core/model_reference.h"
 
 namespace harness {
 
@@ -44,8 +45,8 @@ struct CalibrationSpec {
 /// One row of the experiment's table: a model, how it is quantized, and what is measured.
 struct RunSpec {
   std::string label;
-  std::string model;
-  std::optional<std::string> base;
+  ModelReference model;
+  std::optional<ModelReference> base;
   std::string dtype = "bf16";
   std::string device = "auto";
   std::uint64_t seed = 0;
@@ -59,10 +60,12 @@ struct RunSpec {
   void visit(Visitor&& v) {
     v("label", label, Field{.doc = "name of the row"});
     v("model", model,
-      Field{.doc = "a folder, a .gguf file, or org/name in the local Hugging Face cache",
+      Field{.doc = "a folder, a .gguf file, org/name in the local Hugging Face cache, or "
+                   "{ pair = NAME, role = \"aligned\" | \"base\", seed }",
             .required = true});
     v("base", base,
-      Field{.doc = "the pre-trained counterpart, for methods and evals that compare"});
+      Field{.doc = "the pre-trained counterpart, for methods and evals that compare; of a pair's "
+                   "aligned model the pair's base"});
     v("dtype", dtype,
       Field{.doc = "floating type of weights and activations",
             .choices = {"fp32", "bf16", "fp16", "fp64"}});

@@ -36,6 +36,9 @@ const CpuKernels& portable_kernels();
 const CpuKernels& avx2_kernels();
 const CpuKernels& avx512_kernels();
 
+/// Foundation, byte and word, doubleword, vector length.
+bool cpu_has_avx512();
+
 /// Those that this machine can run, the fastest first; the last is the plain reference.
 const std::vector<const CpuKernels*>& supported_cpu_kernels();
 

@@ -9,6 +9,7 @@
 
 #include "harness/core/error.h"
 #include "harness/kernels/ops.h"
+#include "harness/kernels/packed_linear.h"
 #include "harness/kernels/transformer_ops.h"
 
 namespace harness {
@@ -145,6 +146,8 @@ const char* activation_site_name(ActivationSite site) {
 }
 
 at::Tensor Linear::apply(const at::Tensor& x) const {
+  if (packed.defined() && !at::GradMode::is_enabled())
+    return packed_linear(x, packed, optional_bias());
   return at::linear(x, weight, optional_bias());
 }
 
@@ -170,6 +173,7 @@ std::vector<std::pair<std::string, at::Tensor*>> LlamaBlock::named_tensors() {
 }
 
 std::vector<std::pair<std::string, at::Tensor*>> LlamaModel::named_tensors() {
+  unpacked();  // whoever asks may write
   std::vector<std::pair<std::string, at::Tensor*>> tensors = {
       {"model.embed_tokens.weight", &embedding_}};
   for (std::size_t layer = 0; layer < blocks_.size(); ++layer)
@@ -198,6 +202,25 @@ std::unique_ptr<LlamaModel> LlamaModel::load(const Checkpoint& checkpoint, at::S
   else
     model->lm_head_ = loader.linear("lm_head", config.vocab_size, config.hidden_size, false);
   return model;
+}
+
+void LlamaModel::pack_weights() {
+  auto pack = [](Linear& linear) {
+    if (can_pack(linear.weight)) linear.packed = pack_weight(linear.weight);
+  };
+  for (LlamaBlock& block : blocks_)
+    for (auto& [name, linear] : block.linears()) pack(*linear);
+  pack(lm_head_);
+  packed_ = true;
+}
+
+LlamaModel& LlamaModel::unpacked() {
+  if (!packed_) return *this;
+  for (LlamaBlock& block : blocks_)
+    for (auto& [name, linear] : block.linears()) linear->packed.reset();
+  lm_head_.packed.reset();
+  packed_ = false;
+  return *this;
 }
 
 at::Tensor LlamaModel::embed(const at::Tensor& tokens) const {
@@ -237,21 +260,12 @@ at::Tensor LlamaModel::token_nll(const at::Tensor& tokens) const {
   const std::int64_t chunk = std::max<std::int64_t>(1, (predicted + chunks - 1) / chunks);
   const at::Tensor states = hidden(tokens);
   const at::Tensor targets = tokens.to(device_);
-  // One buffer for all chunks: the pages of a fresh one cost a fifth of the matrix product's time.
-  const bool reuse = !at::GradMode::is_enabled();
-  at::Tensor buffer =
-      reuse ? at::empty({std::min(chunk, predicted), vocabulary}, states.options()) : at::Tensor();
   std::vector<at::Tensor> rows;
   for (std::int64_t row = 0; row < tokens.size(0); ++row) {
     std::vector<at::Tensor> parts;
     for (std::int64_t begin = 0; begin < predicted; begin += chunk) {
       const std::int64_t end = std::min(begin + chunk, predicted);
-      const at::Tensor x = states[row].slice(0, begin, end);
-      at::Tensor logits = reuse ? buffer.slice(0, 0, end - begin) : at::Tensor();
-      if (reuse)
-        at::linear_out(logits, x, lm_head_.weight, lm_head_.optional_bias());
-      else
-        logits = lm_head_.apply(x);
+      const at::Tensor logits = lm_head_.apply(states[row].slice(0, begin, end));
       parts.push_back(harness::token_nll(logits, targets[row].slice(0, begin + 1, end + 1)));
     }
     rows.push_back(parts.empty() ? at::empty({0}, states.options().dtype(at::kFloat))

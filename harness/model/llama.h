@@ -19,6 +19,7 @@ namespace harness {
 struct Linear {
   at::Tensor weight;
   at::Tensor bias;
+  at::Tensor packed;  // of LlamaModel::pack_weights
   at::Tensor apply(const at::Tensor& x) const;
   std::optional<at::Tensor> optional_bias() const;
 };
@@ -70,13 +71,18 @@ class LlamaModel {
   const LlamaConfig& config() const { return config_; }
   at::ScalarType dtype() const { return dtype_; }
   at::Device device() const { return device_; }
-  std::vector<LlamaBlock>& blocks() { return blocks_; }
-  at::Tensor& embedding() { return embedding_; }  // [vocabulary, hidden]
+  std::vector<LlamaBlock>& blocks() { return unpacked().blocks_; }
+  at::Tensor& embedding() { return unpacked().embedding_; }  // [vocabulary, hidden]
   at::Tensor& final_norm() { return final_norm_; }
-  Linear& lm_head() { return lm_head_; }  // shares the embedding's storage when tied
+  Linear& lm_head() { return unpacked().lm_head_; }  // shares the embedding's storage when tied
   const Linear& lm_head() const { return lm_head_; }
   /// Every weight with its name in the checkpoint; a tied head is not named apart.
   std::vector<std::pair<std::string, at::Tensor*>> named_tensors();
+
+  /// For a model that will not change any more: lays the weights out for the fastest products where
+  /// there are such (packed_linear.h), at the cost of a second copy. Whoever asks for weights to
+  /// change them drops it.
+  void pack_weights();
 
   // The forward pass in steps, for methods that go through the model block by block.
   /// @param tokens int64 [batch, tokens] on any device
@@ -101,12 +107,15 @@ class LlamaModel {
   at::Tensor token_nll(const at::Tensor& tokens) const;
 
  private:
+  LlamaModel& unpacked();
+
   LlamaConfig config_;
   at::ScalarType dtype_;
   at::Device device_{at::kCPU};
   at::Tensor embedding_, final_norm_;
   Linear lm_head_;
   std::vector<LlamaBlock> blocks_;
+  bool packed_ = false;
 };
 
 /// How many tokens' logits are held at once by token_nll: as many as fit in 64 MB, one at least.

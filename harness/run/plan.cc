@@ -99,8 +99,8 @@ PlannedRun plan_run(const RunSpec& spec, const Plugins& plugins, ModelShelf& she
 
   problems.collect([&] { run.device = resolve_device(spec.device, where); });
   problems.collect([&] { run.dtype = resolve_dtype(spec.dtype); });
-  problems.collect([&] { run.model = shelf.get(spec.model); });
-  if (spec.base) problems.collect([&] { run.base = shelf.get(*spec.base); });
+  problems.collect([&] { run.model = shelf.get(spec.model.text); });
+  if (spec.base) problems.collect([&] { run.base = shelf.get(spec.base->text); });
   for (const PluginUse& use : spec.methods) {
     problems.collect([&] {
       run.methods.push_back(
@@ -205,7 +205,7 @@ void key_run(PlannedRun& run, const Plugins& plugins, const std::string& experim
   run.row.label = spec.label;
   run.row.position = position;
   run.row.canonical = canonical_text(canonical);
-  run.row.model = spec.model;
+  run.row.model = spec.model.text;
   run.row.scheme = run.model->checkpoint->scheme();
   run.row.format = spec.format.label();
   std::vector<std::string> names;

@@ -86,8 +86,10 @@ class RunExecution {
         run_.methods[i]->apply(context);
         return StageResult{};
       });
-    if (good) install_quantizers(loaded_->llama(), run_.spec.format);
-    return good;
+    if (!good) return false;
+    install_quantizers(loaded_->llama(), run_.spec.format);
+    loaded_->llama().pack_weights();
+    return true;
   }
 
   StageResult run_eval(const Eval& eval) {

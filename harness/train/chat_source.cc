@@ -105,7 +105,8 @@ std::vector<Messages> parse_chat_lines(const std::string& text, const std::strin
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
     examples.push_back(read_line(line, fmt::format("{}:{}", where, number)));
   }
-  if (examples.empty()) throw Error(where, "no examples", "JSON lines, each " + std::string(kShape));
+  if (examples.empty())
+    throw Error(where, "no examples", "JSON lines, each " + std::string(kShape));
   return examples;
 }
 

@@ -2,7 +2,6 @@
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>
-
 #include <unistd.h>
 
 #include <cassert>
@@ -214,8 +213,7 @@ PhaseResult train_phase(const TrainRecipe& recipe, std::size_t place, const fs::
       phase.from_checkpoint ? nullptr : open_start(recipe, phase, folder);
   const Checkpoint& start = opened ? *opened : *phase.from_checkpoint;
   TrainableModel model(start, phase.options);
-  result.outcome =
-      train(model, *phase.source, phase.criterion.get(), phase.options, hooks);
+  result.outcome = train(model, *phase.source, phase.criterion.get(), phase.options, hooks);
   const bool met = result.outcome.stopped_by == TrainOutcome::StoppedBy::criterion;
   if (phase.criterion && phase.criterion_required && !met) {
     fs::remove(hooks.state_file);

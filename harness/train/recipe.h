@@ -74,9 +74,8 @@ std::optional<PhaseResult> find_trained_phase(const TrainRecipe& recipe, std::si
 
 /// Trains a phase and writes its checkpoint to folder/NAME, an ordinary Hugging Face folder with a
 /// record of the training (training.json), which comes last: a folder without it is not finished.
-/// A phase that find_trained_phase finds is not trained again; its curve is told from the record. The
-/// state of an unfinished phase
-/// stands in folder/NAME.state.safetensors until then.
+/// A phase that find_trained_phase finds is not trained again; its curve is told from the record.
+/// The state of an unfinished phase stands in folder/NAME.state.safetensors until then.
 /// @param hooks what, state_file and state_key are set here
 /// @throws CriterionNotMet, TrainingDiverged, Interrupted; Error when the folder holds a checkpoint
 /// that was not trained here, or cannot be written

@@ -21,8 +21,8 @@ TextSource::TextSource(std::vector<std::int64_t> tokens, std::int64_t sequences,
 
 TrainBatch TextSource::batch(std::int64_t index) const {
   Philox stream(seed_, "train", "windows", static_cast<std::uint64_t>(index));
-  const std::vector<std::int64_t> offsets = sample_windows(
-      static_cast<std::int64_t>(tokens_.size()), sequences_, length_ + 1, stream);
+  const std::vector<std::int64_t> offsets =
+      sample_windows(static_cast<std::int64_t>(tokens_.size()), sequences_, length_ + 1, stream);
   TrainBatch batch{at::empty({sequences_, length_}, at::kLong),
                    at::empty({sequences_, length_}, at::kLong)};
   auto* tokens = batch.tokens.mutable_data_ptr<std::int64_t>();

@@ -142,10 +142,9 @@ class RecipeMaker {
     const std::filesystem::path path = find_data_file(data.chat, file_.data_dir);
     std::vector<ChatExample> examples;
     for (const auto& messages : read_chat_lines(path))
-      examples.push_back(tokenize_chat(messages, format, *language.tokenizer,
-                                       {data.prompt_tokens, data.answer_tokens},
-                                       fmt::format("{}, example {}", path.string(),
-                                                   examples.size() + 1)));
+      examples.push_back(tokenize_chat(
+          messages, format, *language.tokenizer, {data.prompt_tokens, data.answer_tokens},
+          fmt::format("{}, example {}", path.string(), examples.size() + 1)));
     return std::make_shared<ChatSource>(std::move(examples), data.sequences, file_.seed);
   }
 

@@ -232,21 +232,22 @@ void check_train_options(const TrainOptions& options, const std::vector<std::str
     problems.add(Error(where, fmt::format("betas is [{}]", fmt::join(options.betas, ", ")),
                        "two numbers, at least 0 and below 1"));
   if (options.warmup > options.steps)
-    problems.add(
-        Error(where, fmt::format("warmup {} is longer than steps {}", options.warmup, options.steps),
-              "at most as many steps"));
+    problems.add(Error(
+        where, fmt::format("warmup {} is longer than steps {}", options.warmup, options.steps),
+        "at most as many steps"));
   auto check_pattern = [&](const char* key, const std::string& pattern) {
     if (std::none_of(names.begin(), names.end(),
                      [&](const std::string& name) { return glob_match(pattern, name); }))
-      problems.add(Error(where, fmt::format("{}: \"{}\" matches no tensor of the model", key, pattern),
+      problems.add(Error(where,
+                         fmt::format("{}: \"{}\" matches no tensor of the model", key, pattern),
                          "a glob on names such as \"model.layers.0.mlp.down_proj.weight\""));
   };
   for (const std::string& pattern : options.frozen) check_pattern("frozen", pattern);
   for (const ParameterGroup& group : options.groups) check_pattern("groups", group.match);
   if (std::all_of(names.begin(), names.end(),
                   [&](const std::string& name) { return is_frozen(options, name); }))
-    problems.add(Error(where, "frozen: every tensor of the model is frozen",
-                       "at least one that learns"));
+    problems.add(
+        Error(where, "frozen: every tensor of the model is frozen", "at least one that learns"));
 }
 
 TrainingDiverged::TrainingDiverged(const std::string& what, std::int64_t step, double loss,

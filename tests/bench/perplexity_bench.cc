@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "harness/core/memory.h"
 #include "harness/model/llama.h"
 #include "tests/support/support.h"
 
@@ -54,6 +55,7 @@ void perplexity(const std::string& model_file, at::ScalarType dtype, std::int64_
                                 .view({batches, batch, window});
   const auto model =
       harness::LlamaModel::load(*harness::open_checkpoint(model_file), dtype, at::kCPU);
+  model->pack_weights();
   model->token_nll(tokens[0]);
   const rusage before = usage_now();
   const Clock::time_point start = Clock::now();
@@ -85,6 +87,7 @@ void matrix_rate(at::ScalarType dtype) {
 
 int main(int count, char** arguments) {
   const std::vector<std::string> words(arguments + 1, arguments + count);
+  harness::reuse_freed_memory();
   const c10::InferenceMode inference;
   try {
     if (words.size() == 7 && words[0] == "perplexity") {

@@ -297,5 +297,19 @@ TEST(LlamaModel, AWrongShapeIsNamed) {
   EXPECT_NE(error.find("[65, 32]"), std::string::npos) << error;
 }
 
+TEST(LlamaModel, PackedWeightsGiveTheSameLogitsAndFollowChanges) {
+  const c10::InferenceMode inference;
+  auto model = golden_model("plain", at::kBFloat16);
+  const at::Tensor tokens = golden_tokens("plain"), plain = model->logits(tokens);
+  model->pack_weights();
+  EXPECT_LE(max_difference(model->logits(tokens), plain), 0.02 * plain.abs().max().item<double>());
+  model->blocks()[0].down.weight.zero_();
+  const at::Tensor changed = model->logits(tokens);
+  EXPECT_GT(max_difference(changed, plain), 0.1);
+  model->pack_weights();
+  EXPECT_LE(max_difference(model->logits(tokens), changed),
+            0.02 * plain.abs().max().item<double>());
+}
+
 }  // namespace
 }  // namespace harness::test
