@@ -39,7 +39,7 @@ void add_train(CLI::App& app, Session& session) {
       "  frozen = [\"model.embed_tokens.weight\", \"model.norm.weight\"]\n"
       "Examples:\n"
       "  harness train polite.toml\n"
-      "  harness train polite.toml --data ~/data --out /tmp/polite");
+      "  harness train polite.toml --data ~/data --out models/try");
   command->callback([=, &session] {
     const TrainFile file = read_train_file(*path, *data);
     const TrainRecipe recipe = make_recipe(file);
