@@ -65,7 +65,7 @@ TEST_F(ResultStoreTest, ADatabaseOfSchema1LearnsToTrain) {
   EXPECT_EQ(cell(*ResultStore::open_read_only(path), "PRAGMA user_version"), "1");
   const auto store = ResultStore::open(path);
   EXPECT_EQ(cell(*store, "PRAGMA user_version"), std::to_string(kSchemaVersion));
-  EXPECT_EQ(cell(*store, "SELECT count(*) FROM metrics"), "2");
+  EXPECT_EQ(cell(*store, "SELECT count(*) FROM stages"), "1");
   StageRow stage;
   stage.key = std::string(64, 'a');
   stage.kind = "train";
