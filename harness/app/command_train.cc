@@ -22,7 +22,8 @@ void add_train(CLI::App& app, Session& session) {
   command->add_option("--out", *out, "folder for the checkpoints, instead of the file's");
   database->add_to(*command);
   command->footer(
-      "Each phase becomes a Hugging Face folder OUT/NAME; its learning curve goes to the database.\n"
+      "Each phase becomes a Hugging Face folder OUT/NAME; its learning curve goes to the "
+      "database.\n"
       "Exit status: 0 all phases are trained, 1 one failed, 2 the request cannot be done.\n"
       "Example of a file:\n"
       "  name = \"polite\"\n"
@@ -38,7 +39,7 @@ void add_train(CLI::App& app, Session& session) {
       "  frozen = [\"model.embed_tokens.weight\", \"model.norm.weight\"]\n"
       "Examples:\n"
       "  harness train polite.toml\n"
-      "  harness train polite.toml --data ~/data --out /tmp/polite");
+      "  harness train polite.toml --data ~/data --out models/try");
   command->callback([=, &session] {
     const TrainFile file = read_train_file(*path, *data);
     const TrainRecipe recipe = make_recipe(file);

@@ -210,7 +210,7 @@ std::vector<std::pair<std::string, at::Tensor*>> LlamaBlock::named_tensors() {
 }
 
 std::vector<std::pair<std::string, at::Tensor*>> LlamaModel::named_tensors() {
-  unpacked();
+  unpacked();  // whoever asks may write
   std::vector<std::pair<std::string, at::Tensor*>> tensors = {
       {"model.embed_tokens.weight", &embedding_}};
   for (std::size_t layer = 0; layer < blocks_.size(); ++layer)

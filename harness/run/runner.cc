@@ -82,22 +82,15 @@ class RunExecution {
   }
 
  private:
-  /// Trains the pairs' phases that are not there yet, or whose curve this database lacks.
+  /// Trains what the pairs lack, and stores their curves.
   bool prepare_pairs() {
-    for (const auto& pair : run_.pairs) {
-      const TrainRecipe& recipe = pair->recipe();
-      bool stored = pair->ready();
-      for (std::size_t phase = 0; phase < recipe.phases.size(); ++phase)
-        stored = stored && store_.stage_done(phase_key(recipe, phase));
-      if (stored) continue;
-      bool good = true;
+    bool good = true;
+    for (const auto& pair : run_.pairs)
       pair->locked([&] {
-        for (std::size_t phase = 0; good && phase < recipe.phases.size(); ++phase)
+        for (std::size_t phase = 0; good && phase < pair->recipe().phases.size(); ++phase)
           good = train(*pair, phase);
       });
-      if (!good) return false;
-    }
-    return true;
+    return good;
   }
 
   bool train(const Pair& pair, std::size_t phase) {

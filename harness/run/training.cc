@@ -84,9 +84,15 @@ StageRow training_stage(const TrainRecipe& recipe, std::size_t place) {
 PhaseAttempt attempt_phase(const TrainRecipe& recipe, std::size_t place,
                            const std::filesystem::path& folder, const std::string& run_key,
                            ResultStore& store, Progress& progress) {
+  PhaseAttempt done;
+  if (auto trained = find_trained_phase(recipe, place, folder);
+      trained && store.stage_done(trained->key)) {
+    done.outcome.status = AttemptStatus::succeeded;
+    done.result = std::move(*trained);
+    return done;
+  }
   Attempt attempt(store, run_key, phase_key(recipe, place), library_provenance());
   CurveWriter curve(store, attempt.id());
-  PhaseAttempt done;
   done.outcome = attempt.run([&] {
     TrainHooks hooks;
     hooks.progress = &progress;

@@ -14,8 +14,8 @@ struct PhaseAttempt {
   PhaseResult result;      // where it succeeded
 };
 
-/// Trains a phase, or takes it as it was stored before, as an attempt at its stage: the learning
-/// curve, and the last loss and values of the criterion as metrics.
+/// Trains a phase as an attempt at its stage: the learning curve, and the last loss and values of
+/// the criterion as metrics. One that is trained already, and whose stage is stored, is left alone.
 PhaseAttempt attempt_phase(const TrainRecipe& recipe, std::size_t phase,
                            const std::filesystem::path& folder, const std::string& run_key,
                            ResultStore& store, Progress& progress);

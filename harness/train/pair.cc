@@ -45,8 +45,8 @@ Pair::Pair(std::string name, TrainRecipe recipe)
 const LlamaConfig& Pair::config() const { return phase_config(recipe_, recipe_.phases.size() - 1); }
 
 bool Pair::ready() const {
-  for (const TrainPhase& phase : recipe_.phases)
-    if (!phase_finished(home_ / phase.name)) return false;
+  for (std::size_t phase = 0; phase < recipe_.phases.size(); ++phase)
+    if (!find_trained_phase(recipe_, phase, home_)) return false;
   return true;
 }
 

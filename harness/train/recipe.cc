@@ -6,6 +6,7 @@
 
 #include <cassert>
 #include <cerrno>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -78,12 +79,14 @@ TrainOutcome outcome_of(const json& record) {
   return outcome;
 }
 
-std::vector<CurveValue> curve_of(const json& record) {
-  std::vector<CurveValue> curve;
-  for (const json& point : record.at("curve"))
-    curve.push_back(
-        {point[0].get<std::string>(), point[1].get<std::int64_t>(), point[2].get<double>()});
-  return curve;
+/// JSON has no NaN: it is written as null.
+CurveValue curve_value(const json& point) {
+  return {point[0].get<std::string>(), point[1].get<std::int64_t>(),
+          point[2].is_null() ? std::numeric_limits<double>::quiet_NaN() : point[2].get<double>()};
+}
+
+PhaseResult stored_result(const json& record, const fs::path& folder) {
+  return {folder, record.at("key").get<std::string>(), outcome_of(record), /*stored_before=*/true};
 }
 
 /// Makes sure that a phase's folder can be written, and takes an older training's record and
@@ -176,7 +179,13 @@ CriterionNotMet::CriterionNotMet(const std::string& what, const TrainOutcome& ou
                      {}, "allow more steps, or change the learning rate or the criterion");
       }()) {}
 
-bool phase_finished(const fs::path& folder) { return fs::exists(folder / kRecord); }
+std::optional<PhaseResult> find_trained_phase(const TrainRecipe& recipe, std::size_t place,
+                                              const fs::path& folder) {
+  const fs::path own = folder / recipe.phases[place].name;
+  const std::optional<json> record = read_record(own);
+  if (!record || record->at("key") != phase_key(recipe, place)) return std::nullopt;
+  return stored_result(*record, own);
+}
 
 PhaseResult train_phase(const TrainRecipe& recipe, std::size_t place, const fs::path& folder,
                         TrainHooks hooks) {
@@ -186,13 +195,16 @@ PhaseResult train_phase(const TrainRecipe& recipe, std::size_t place, const fs::
   result.key = phase_key(recipe, place);
   const std::optional<json> record = read_record(result.folder);
   if (record && record->at("key") == result.key) {
-    result.outcome = outcome_of(*record);
-    result.stored_before = true;
     if (hooks.curve)
-      for (const CurveValue& point : curve_of(*record)) hooks.curve(point);
-    return result;
+      for (const json& point : record->at("curve")) hooks.curve(curve_value(point));
+    return stored_result(*record, result.folder);
   }
   clear_place(result.folder, record.has_value());
+  json curve = json::array();
+  hooks.curve = [&curve, told = hooks.curve](const CurveValue& value) {
+    curve.push_back({value.series, value.step, value.value});
+    if (told) told(value);
+  };
 
   hooks.what = fmt::format("training {}", phase.name);
   hooks.state_file = folder / (phase.name + ".state.safetensors");
@@ -201,11 +213,6 @@ PhaseResult train_phase(const TrainRecipe& recipe, std::size_t place, const fs::
       phase.from_checkpoint ? nullptr : open_start(recipe, phase, folder);
   const Checkpoint& start = opened ? *opened : *phase.from_checkpoint;
   TrainableModel model(start, phase.options);
-  json curve = json::array();
-  hooks.curve = [&curve, tell = hooks.curve](const CurveValue& point) {
-    curve.push_back({point.series, point.step, point.value});
-    if (tell) tell(point);
-  };
   result.outcome = train(model, *phase.source, phase.criterion.get(), phase.options, hooks);
   const bool met = result.outcome.stopped_by == TrainOutcome::StoppedBy::criterion;
   if (phase.criterion && phase.criterion_required && !met) {
@@ -224,7 +231,7 @@ PhaseResult train_phase(const TrainRecipe& recipe, std::size_t place, const fs::
                       {"loss", result.outcome.loss},
                       {"criterion", values_json(result.outcome.criterion_values)},
                       {"curve", curve}};
-  write_text_file(result.folder / kRecord, about.dump(1) + "\n");
+  write_text_file(result.folder / kRecord, about.dump() + "\n");
   fs::remove(hooks.state_file);
   return result;
 }

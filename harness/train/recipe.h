@@ -68,13 +68,14 @@ struct PhaseResult {
   bool stored_before = false;  // the folder held this very phase already: nothing was done
 };
 
-/// Whether the folder holds a checkpoint whose training came to its end.
-bool phase_finished(const std::filesystem::path& folder);
+/// The phase as `folder` holds it already, finished: one whose record has the phase's key.
+std::optional<PhaseResult> find_trained_phase(const TrainRecipe& recipe, std::size_t phase,
+                                              const std::filesystem::path& folder);
 
 /// Trains a phase and writes its checkpoint to folder/NAME, an ordinary Hugging Face folder with a
 /// record of the training (training.json), which comes last: a folder without it is not finished.
-/// A phase whose record has the phase's key is not trained again: its curve is told from there. The
-/// state of an unfinished phase stands in folder/NAME.state.safetensors until then.
+/// A phase that find_trained_phase finds is not trained again; its curve is told from the record.
+/// The state of an unfinished phase stands in folder/NAME.state.safetensors until then.
 /// @param hooks what, state_file and state_key are set here
 /// @throws CriterionNotMet, TrainingDiverged, Interrupted; Error when the folder holds a checkpoint
 /// that was not trained here, or cannot be written

@@ -134,11 +134,17 @@ class RecipeMaker {
                                         data.sequences, data.length, file_.seed);
   }
 
+  static ChatFormat open_format(const Language& language) {
+    if (!language.chat_template)
+      throw Error("data", "chat examples for a checkpoint without a chat template",
+                  "format = \"NAME\" beside them", "name one, such as chatml");
+    return open_chat_format(*language.chat_template, *language.tokenizer);
+  }
+
   std::shared_ptr<const ExampleSource> chat_source(const DataOptions& data,
                                                    const Language& language) const {
-    const ChatFormat format = data.format.empty()
-                                  ? open_chat_format(language.chat_template, *language.tokenizer)
-                                  : chat_format(data.format);
+    const ChatFormat format =
+        data.format.empty() ? open_format(language) : chat_format(data.format);
     const std::filesystem::path path = find_data_file(data.chat, file_.data_dir);
     std::vector<ChatExample> examples;
     for (const auto& messages : read_chat_lines(path))

