@@ -151,6 +151,13 @@ std::string DecisionEval::protocol(const DataContext& data) const {
   return name;
 }
 
+EvalTraits DecisionEval::traits() const {
+  // Facts are recalled from raw text; every other prompt is a user's message.
+  const bool chats = std::any_of(tasks_.begin(), tasks_.end(),
+                                 [](DecisionTask task) { return task != DecisionTask::recall; });
+  return {.uses_chat = chats};
+}
+
 void DecisionEval::check(const DataContext& data, Problems& problems) const {
   for (const DecisionTask task : tasks_) problems.collect([&] { load(task, data); });
 }

@@ -37,6 +37,7 @@ class DecisionEval : public Eval {
 
   std::string protocol(const DataContext& data) const override;
   int version() const override { return 1; }
+  EvalTraits traits() const override;
   void check(const DataContext& data, Problems& problems) const override;
   std::vector<DataUse> data(const DataContext& data) const override;
 

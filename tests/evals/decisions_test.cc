@@ -357,6 +357,12 @@ TEST(DecisionData, NamesEverySetWithItsDigest) {
   EXPECT_NE(build("safety", "limit = 9")->data({"", "world"})[0].digest, uses[0].digest);
 }
 
+TEST(DecisionTraits, AllButRecallUseTheChatFormat) {
+  for (const std::string name : {"safety", "refusal", "over_refusal", "control"})
+    EXPECT_TRUE(build(name, "")->traits().uses_chat) << name;
+  EXPECT_FALSE(build("skill", "")->traits().uses_chat);
+}
+
 TEST(DecisionOptions, ModelWithoutAPairNeedsData) {
   for (const std::string name : {"skill", "safety", "refusal", "over_refusal", "control"}) {
     Problems problems;

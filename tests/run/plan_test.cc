@@ -102,7 +102,7 @@ struct NoOptions {
 class Talks : public Eval {
  public:
   explicit Talks(const NoOptions&) {}
-  std::string protocol() const override { return "talks/1"; }
+  std::string protocol(const DataContext&) const override { return "talks/1"; }
   int version() const override { return 1; }
   EvalTraits traits() const override { return {.uses_chat = true}; }
   void check(const DataContext&, Problems&) const override {}
