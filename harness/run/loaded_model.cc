@@ -9,8 +9,8 @@ std::string local_model(const std::string& reference, const std::string& data_di
   const ModelReference model(reference);
   if (!model.pair) return reference;
   const std::shared_ptr<const Pair> pair = open_pair(*model.pair, data_dir);
-  if (!pair->ready()) pair->make(progress);
-  return pair->folder(model.pair->role).string();
+  if (pair->trains(model.pair->role) && !pair->ready()) pair->make(progress);
+  return pair->reference(model.pair->role);
 }
 
 std::unique_ptr<LlamaTextModel> load_model(const ModelFiles& files, c10::ScalarType dtype,
