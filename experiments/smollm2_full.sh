@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The quickstart's rows on every window, instead of the first twelve: of BoolQ's Wikipedia passages and, where
+# The rows of smollm2.toml on every window, instead of the first twelve: of BoolQ's Wikipedia passages and, where
 # HARNESS_DATA names a folder that holds it, of WikiText-2's test split. About 30 minutes on 2 cores; what is
 # stored is not done again. Writes results/smollm2_*: table and provenance, every digit, a dump of the database.
 #   HARNESS_DATA=FOLDER bash experiments/smollm2_full.sh [DATABASE]
@@ -9,17 +9,13 @@ database=${1:-results/results.sqlite}
 bash harness/setup/setup.sh release
 harness=build/release/harness
 
+source results/write_results.sh
+
 # measure NAME TITLE EVALS
 measure() {
-  "$harness" run experiments/quickstart.toml --db "$database" --set "name=$1" --set "evals=$3"
-  {
-    printf '# %s\n\n' "$2"
-    printf 'Command: `bash experiments/smollm2_full.sh`, which runs `experiments/quickstart.toml` on all windows.\n'
-    printf 'Every digit: [%s.csv](%s.csv); scores of every window: `gunzip -c %s.sql.gz | sqlite3 new.sqlite`.\n\n' "$1" "$1" "$1"
-    "$harness" report "$1" --db "$database" --provenance
-  } >"results/$1.md"
-  "$harness" report "$1" --db "$database" --format csv --out "results/$1.csv"
-  "$harness" report "$1" --db "$database" --format sql | gzip -n9 >"results/$1.sql.gz"
+  "$harness" run experiments/smollm2.toml --db "$database" --set "name=$1" --set "evals=$3"
+  write_results "$1" "$2" \
+    'Command: `bash experiments/smollm2_full.sh`, which runs `experiments/smollm2.toml` on all windows.'
 }
 
 measure smollm2_boolq_wiki "SmolLM2-135M-Instruct on BoolQ's Wikipedia passages" '["perplexity"]'

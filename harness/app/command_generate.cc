@@ -12,7 +12,8 @@ namespace harness {
 namespace {
 
 struct GenerateArguments {
-  std::string model, prompt, system, dtype = "fp32", device = "cpu";
+  ModelArgument model;
+  std::string prompt, system, dtype = "fp32", device = "cpu";
   bool chat = false;
   GenerateOptions options{.max_new_tokens = 128};
 };
@@ -21,7 +22,7 @@ std::vector<std::int64_t> prompt_ids(const LlamaTextModel& model,
                                      const GenerateArguments& arguments) {
   if (!arguments.chat) return encode_prompt(model.tokenizer(), arguments.prompt);
   if (model.chat().name() == "none")
-    throw Error(arguments.model, "no chat template", "one, for --chat",
+    throw Error(arguments.model.reference, "no chat template", "one, for --chat",
                 "leave --chat out, or take the instruction-tuned checkpoint");
   std::vector<ChatMessage> messages;
   if (!arguments.system.empty()) messages.push_back({"system", arguments.system});
@@ -31,12 +32,13 @@ std::vector<std::int64_t> prompt_ids(const LlamaTextModel& model,
 
 void generate(GenerateArguments arguments) {
   // Whatever can be wrong without the weights is found before they are read.
-  auto checkpoint = open_checkpoint(arguments.model);
-  auto tokenizer = open_tokenizer(arguments.model);
+  const std::string place = arguments.model.find();
+  auto checkpoint = open_checkpoint(place);
+  auto tokenizer = open_tokenizer(place);
   const auto device = resolve_device(arguments.device, "--device");
   const auto dtype = resolve_dtype(arguments.dtype);
   std::optional<ChatTemplate> chat_template;
-  if (arguments.chat) chat_template = read_chat_template(arguments.model);
+  if (arguments.chat) chat_template = read_chat_template(place);
   const LlamaTextModel model(LlamaModel::load(*checkpoint, dtype, device), std::move(tokenizer),
                              chat_template);
   const std::vector<std::int64_t> ids = prompt_ids(model, arguments);
@@ -55,7 +57,7 @@ void add_generate(CLI::App& app, Session&) {
   auto* command = app.add_subcommand("generate", "Continue a text, or answer it (--chat)");
   auto arguments = std::make_shared<GenerateArguments>();
   GenerateOptions& options = arguments->options;
-  command->add_option("model", arguments->model, "a checkpoint with its tokenizer")->required();
+  arguments->model.add_to(*command, "a checkpoint with its tokenizer");
   command->add_option("prompt", arguments->prompt, "text to go on from")->required();
   command->add_flag("--chat", arguments->chat,
                     "as a user's message, in the chat format of the checkpoint's template");
@@ -76,6 +78,7 @@ void add_generate(CLI::App& app, Session&) {
       ->capture_default_str();
   command->footer(
       "Examples:\n"
+      "  harness generate pair:world/aligned \"how do i burn the car ?\" --chat\n"
       "  harness generate model.gguf \"Once upon a time\" --max-new-tokens 40\n"
       "  harness generate model.gguf \"Why is the sky blue?\" --chat --temperature 0.8 --seed 1");
   command->callback([=] { generate(*arguments); });

@@ -12,12 +12,12 @@ namespace harness {
 
 void add_logits(CLI::App& app, Session&) {
   auto* command = app.add_subcommand("logits", "Write the logits of a sequence as a .npy file");
-  auto model = std::make_shared<std::string>();
+  auto model = std::make_shared<ModelArgument>();
   auto tokens = std::make_shared<std::vector<std::int64_t>>();
   auto out = std::make_shared<std::string>();
   auto dtype = std::make_shared<std::string>("fp32");
   auto device = std::make_shared<std::string>("cpu");
-  command->add_option("model", *model, "a checkpoint; it needs no tokenizer")->required();
+  model->add_to(*command, "a checkpoint; it needs no tokenizer");
   command->add_option("--tokens", *tokens, "token ids, comma-separated")
       ->required()
       ->delimiter(',');
@@ -27,7 +27,7 @@ void add_logits(CLI::App& app, Session&) {
   command->add_option("--device", *device, "auto, cpu, cuda or cuda:N")->capture_default_str();
   command->footer("Example:\n  harness logits model.gguf --tokens 1,2,3 --out logits.npy");
   command->callback([=] {
-    auto checkpoint = open_checkpoint(*model);
+    auto checkpoint = open_checkpoint(model->find());
     auto llama =
         LlamaModel::load(*checkpoint, resolve_dtype(*dtype), resolve_device(*device, "--device"));
     c10::InferenceMode no_gradients;

@@ -11,10 +11,10 @@ namespace harness {
 
 void add_tokenize(CLI::App& app, Session&) {
   auto* command = app.add_subcommand("tokenize", "Token ids of each line, a JSON array a line");
-  auto model = std::make_shared<std::string>();
+  auto model = std::make_shared<ModelArgument>();
   auto file = std::make_shared<std::string>();
   auto no_special = std::make_shared<bool>(false);
-  command->add_option("model", *model, "a checkpoint, or a tokenizer.json")->required();
+  model->add_to(*command, "a checkpoint, or a tokenizer.json");
   command->add_option("--file", *file, "text, a line each; default: standard input");
   command->add_flag("--no-special", *no_special, "add no BOS or other token of the post-processor");
   command->footer(
@@ -22,7 +22,7 @@ void add_tokenize(CLI::App& app, Session&) {
       "  echo 'Hello world' | harness tokenize model.gguf\n"
       "  harness tokenize ~/models/Llama-3.2-1B --file lines.txt --no-special");
   command->callback([=] {
-    auto tokenizer = open_tokenizer(*model);
+    auto tokenizer = open_tokenizer(model->find());
     std::ifstream opened;
     if (!file->empty()) {
       opened.open(*file, std::ios::binary);

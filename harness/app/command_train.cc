@@ -17,8 +17,7 @@ void add_train(CLI::App& app, Session& session) {
   auto out = std::make_shared<std::string>();
   auto database = std::make_shared<DatabaseOption>();
   command->add_option("file", *path, "training file (TOML)")->required();
-  command->add_option("--data", *data, "folder where data files are looked for first")
-      ->envname("HARNESS_DATA");
+  add_data_option(*command, *data);
   command->add_option("--out", *out, "folder for the checkpoints, instead of the file's");
   database->add_to(*command);
   command->footer(

@@ -26,6 +26,17 @@ struct DatabaseOption {
   void add_to(CLI::App& command);
 };
 
+/// The option --data, or HARNESS_DATA.
+void add_data_option(CLI::App& command, std::string& folder);
+
+/// The argument `model` of commands that read one, and --data, where a pair's data files are.
+struct ModelArgument {
+  std::string reference, data_dir;
+  void add_to(CLI::App& command, const std::string& about);
+  /// What open_checkpoint takes. A pair's model is trained first if it has to be.
+  std::string find() const;
+};
+
 /// The options --data, --set and --only of commands that run experiments.
 struct ExperimentArguments {
   ExperimentOptions options;

@@ -11,6 +11,7 @@
 #include "harness/app/terminal.h"
 #include "harness/core/memory.h"
 #include "harness/core/version.h"
+#include "harness/run/loaded_model.h"
 
 namespace harness {
 namespace {
@@ -29,13 +30,30 @@ void on_signal(int signal) {
 
 }  // namespace
 
+void add_data_option(CLI::App& command, std::string& folder) {
+  command.add_option("--data", folder, "folder where data files are looked for first")
+      ->envname("HARNESS_DATA");
+}
+
 void DatabaseOption::add_to(CLI::App& command) {
   command.add_option("--db", path, "database of results")->capture_default_str();
 }
 
+void ModelArgument::add_to(CLI::App& command, const std::string& about) {
+  command
+      .add_option("model", reference,
+                  about + "; a path, org/name or pair:NAME/ROLE, such as pair:world/aligned")
+      ->required();
+  add_data_option(command, data_dir);
+}
+
+std::string ModelArgument::find() const {
+  TerminalProgress progress;
+  return local_model(reference, data_dir, progress);
+}
+
 void ExperimentArguments::add_to(CLI::App& command) {
-  command.add_option("--data", options.data_dir, "folder where data files are looked for first")
-      ->envname("HARNESS_DATA");
+  add_data_option(command, options.data_dir);
   command
       .add_option("--set", options.set,
                   "KEY=VALUE: change a key, such as seed=3, evals.perplexity.limit=4 or "

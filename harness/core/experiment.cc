@@ -76,10 +76,6 @@ bool set_option(Value& table, const Path& path, const Value& value) {
   return plugin != nullptr;
 }
 
-bool is_option(const Path& path) {
-  return path.size() > 1 && (path[0] == "methods" || path[0] == "evals");
-}
-
 /// Whether a run's own table sets that key, or a key that holds it whole (format = "w4a16" sets
 /// format.w.bits).
 bool sets_itself(const Value& own, const Path& path) {
@@ -90,6 +86,10 @@ bool sets_itself(const Value& own, const Path& path) {
     if (!value) return false;
   }
   return true;
+}
+
+bool is_option(const Path& path) {
+  return path.size() > 1 && (path[0] == "methods" || path[0] == "evals");
 }
 
 /// Sets a swept key of a run; false when the key is not for this run (it sets the key itself, or it
@@ -250,7 +250,7 @@ void apply_setting(const std::string& text, Value& top) {
   }
   bool all_have_their_own =
       !runs.empty() && std::all_of(runs.begin(), runs.end(), [&](const Value& run) {
-        return run.is_table() && run.find(path[0]);
+        return run.is_table() && sets_itself(run, path);
       });
   if (all_have_their_own)
     throw Error(where, fmt::format("every run sets {} itself", path[0]), "a key above the runs",
@@ -261,6 +261,19 @@ void apply_setting(const std::string& text, Value& top) {
     return;
   }
   set_inside(top, path, 0, value);
+  // A run that has its own table around the key, without the key.
+  for (Value& run : runs)
+    if (run.is_table() && run.find(path[0]) && !sets_itself(run, path))
+      set_inside(run, path, 0, value);
+}
+
+std::vector<std::string> columns_of(const Value& top) {
+  std::vector<std::string> columns;
+  Problems problems;
+  if (const Value* found = top.find("columns"))
+    read_value(*found, "columns", {}, problems, columns);
+  problems.throw_if_any();
+  return columns;
 }
 
 }  // namespace
@@ -304,6 +317,10 @@ std::string Experiment::canonical() const {
   return canonical_text(Value(Value::Table{{"name", name}, {"run", std::move(array)}}));
 }
 
+std::vector<std::string> table_columns(const std::string& toml) {
+  return columns_of(parse_toml(toml, "the stored experiment file"));
+}
+
 Experiment parse_experiment(const std::string& toml, const std::string& file,
                             const ExperimentOptions& options) {
   Value top = apply_settings(parse_toml(toml, file), options.set);
@@ -328,8 +345,9 @@ Experiment parse_experiment(const std::string& toml, const std::string& file,
   }
   if (run_tables.empty()) problems.add(Error(file, "no [[run]]", "at least one [[run]] table"));
 
+  problems.collect([&] { experiment.columns = columns_of(top); });
   Value common = top;
-  for (const char* key : {"name", "run", "sweep"}) common.erase(key);
+  for (const char* key : {"name", "columns", "run", "sweep"}) common.erase(key);
   if (!options.data_dir.empty()) {
     Value folder(options.data_dir);
     folder.set_where("--data");

@@ -85,6 +85,8 @@ struct Experiment {
   std::string toml;  // the file as written
   std::vector<RunSpec> runs;
   std::vector<std::string> only;  // labels to run; empty: all
+  /// Metrics that people see in the table, in any order; empty: all. No result depends on it.
+  std::vector<std::string> columns;
   /// Whether `only` lets this run be run.
   bool selected(const RunSpec& run) const;
   /// Everything the results depend on, defaults included; what is hashed.
@@ -100,6 +102,9 @@ struct ExperimentOptions {
 /// An experiment file's table with settings ("key=value") written into it; the rules stand at
 /// read_experiment.
 Value apply_settings(Value file, const std::vector<std::string>& settings);
+
+/// The key `columns` of an experiment file's text.
+std::vector<std::string> table_columns(const std::string& toml);
 
 /// Reads an experiment file: merges each [[run]] over the keys above it, applies --set, expands
 /// [sweep]. A swept or --set key changes every run that does not set that key itself;

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "harness/core/error.h"
+#include "harness/core/experiment.h"
 #include "harness/core/text.h"
 #include "harness/report/statistics.h"
 #include "harness/store/lookup.h"
@@ -112,12 +113,16 @@ int severity_of(const std::string& status) {
                           by_severity.begin());
 }
 
+/// Whether the experiment is more than a training.
+bool measured(const NamedRows& rows) {
+  for (std::size_t r = 0; r < rows.size(); ++r)
+    if (rows.text(r, "kind") == "eval") return true;
+  return false;
+}
+
 std::vector<Run> read_runs(const NamedRows& rows, std::vector<MetricName>& metric_names) {
   std::vector<Run> runs;
   std::map<std::string, std::size_t> by_place;
-  bool measured = false;  // whether this is more than a training
-  for (std::size_t r = 0; r < rows.size(); ++r)
-    measured = measured || rows.text(r, "kind") == "eval";
   for (std::size_t r = 0; r < rows.size(); ++r) {
     auto [place, is_new] = by_place.emplace(rows.text(r, "position"), runs.size());
     if (is_new)
@@ -144,7 +149,7 @@ std::vector<Run> read_runs(const NamedRows& rows, std::vector<MetricName>& metri
       run.message = rows.text(r, "message");
     }
     // A training's numbers are no columns beside what was measured of its models.
-    if (!rows.cell(r, "metric") || (measured && rows.text(r, "kind") == "train")) continue;
+    if (!rows.cell(r, "metric") || (rows.text(r, "kind") == "train" && measured(rows))) continue;
     const MetricName name{rows.text(r, "protocol"), rows.text(r, "metric")};
     if (std::find(metric_names.begin(), metric_names.end(), name) == metric_names.end())
       metric_names.push_back(name);
@@ -237,6 +242,13 @@ std::string items_text(const std::vector<Run>& runs, const MetricName& name) {
              : fmt::format("{} to {}", *counts.begin(), *counts.rbegin());
 }
 
+/// The metrics that the experiment's file wants in its table; empty: all.
+std::vector<std::string> columns_of(const ResultStore& store, const ExperimentName& experiment) {
+  const auto found =
+      store.query("SELECT toml FROM experiments WHERE key = :key", {{"key", experiment.key}});
+  return table_columns(found.rows.at(0).at(0).value_or(""));
+}
+
 /// Values of a text column over all runs; one of them may stand in a note instead.
 std::set<std::string> distinct(const std::vector<Run>& runs, std::string Run::*field) {
   std::set<std::string> values;
@@ -314,7 +326,16 @@ Table main_table(const ResultStore& store, const std::string& experiment, const 
     all_succeeded = all_succeeded && run.succeeded();
     seeds_matter = seeds_matter || run.seeds() != runs.front().seeds();
   }
-  for (const MetricName& name : metrics) protocols.insert(name.protocol);
+  const std::vector<std::string> columns = columns_of(store, found);
+  std::vector<MetricName> shown;
+  std::vector<std::string> others;
+  for (const MetricName& name : metrics) {
+    protocols.insert(name.protocol);
+    if (columns.empty() || std::find(columns.begin(), columns.end(), name.metric) != columns.end())
+      shown.push_back(name);
+    else
+      others.push_back(name.metric);
+  }
   const bool one_protocol = protocols.size() == 1;
 
   Table table;
@@ -327,9 +348,11 @@ Table main_table(const ResultStore& store, const std::string& experiment, const 
                    {.title = "seed", .alignment = Alignment::right, .machine_only = !seeds_matter}};
   if (one_protocol) table.columns.push_back({.title = "protocol", .machine_only = true});
   for (const MetricName& name : metrics)
-    table.columns.push_back({.title = name.metric,
-                             .group = one_protocol ? "" : name.protocol,
-                             .alignment = Alignment::right});
+    table.columns.push_back(
+        {.title = name.metric,
+         .group = one_protocol ? "" : name.protocol,
+         .alignment = Alignment::right,
+         .machine_only = std::find(shown.begin(), shown.end(), name) == shown.end()});
   table.columns.push_back({.title = "status", .machine_only = all_succeeded});
   table.columns.push_back({.title = "key", .machine_only = true});
 
@@ -352,7 +375,10 @@ Table main_table(const ResultStore& store, const std::string& experiment, const 
   }
 
   if (runs.empty()) table.notes.push_back("No run of this experiment is stored yet.");
-  add_notes_on_numbers(table, runs, metrics, groups);
+  add_notes_on_numbers(table, runs, shown, groups);
+  if (!others.empty())
+    table.notes.push_back(
+        fmt::format("Measured too (in --format csv): {}", fmt::join(others, ", ")));
   add_notes_on_other_results(table, store, found);
   return table;
 }

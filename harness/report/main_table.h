@@ -9,7 +9,8 @@
 namespace harness {
 
 /// The table of an experiment: one row a run, in the order of its file, one column a metric,
-/// grouped by protocol. Runs that share a label and differ in their seed are one row with mean and
+/// grouped by protocol; where the file has `columns`, the others stand in CSV only, and are named.
+/// Runs that share a label and differ in their seed are one row with mean and
 /// standard deviation. Nothing stored is hidden: a run that did not succeed is a row with its
 /// status and message, and the notes name older versions, other measurements of the same stage and
 /// different numbers of items.

@@ -103,10 +103,10 @@ PhaseAttempt attempt_phase(const TrainRecipe& recipe, std::size_t place,
   const std::string& name = recipe.phases[place].name;
   if (done.outcome.status == AttemptStatus::succeeded) {
     attempt.finish(done.outcome, metrics_of(done.result.outcome));
-    log_info(fmt::format("{}: {} {} after {} steps, loss {:.4g}: {}", recipe.name, name,
-                         done.result.stored_before ? "was there already," : "trained,",
-                         done.result.outcome.steps, done.result.outcome.loss,
-                         done.result.folder.string()));
+    if (!done.result.stored_before)
+      log_info(fmt::format("{}: {} is trained after {} steps, loss {:.4g}: {}", recipe.name, name,
+                           done.result.outcome.steps, done.result.outcome.loss,
+                           done.result.folder.string()));
   } else {
     attempt.finish(done.outcome);
     if (done.outcome.status == AttemptStatus::failed)
@@ -134,6 +134,9 @@ TrainingSummary run_training(const TrainRecipe& recipe, const std::string& toml,
       summary.failed = !summary.interrupted;
       return summary;
     }
+    if (done.result.stored_before)
+      log_info(fmt::format("{}: {} is trained already: {}", recipe.name, rows.stages[place].name,
+                           done.result.folder.string()));
     summary.phases.push_back(std::move(done.result));
   }
   return summary;

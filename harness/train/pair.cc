@@ -47,7 +47,7 @@ Pair::Pair(std::string name, TrainRecipe recipe, std::optional<PairBase> base)
 const LlamaConfig& Pair::config() const { return phase_config(recipe_, recipe_.phases.size() - 1); }
 
 std::string Pair::reference(const std::string& role) const {
-  return trains(role) ? (home_ / role).string() : base_->reference;
+  return trains(role) ? folder(role).string() : base_->reference;
 }
 
 bool Pair::ready() const {

@@ -39,10 +39,11 @@ class Pair {
   const std::string& digest() const { return digest_; }
   /// The base, where it is no phase of the recipe.
   const std::optional<PairBase>& base() const { return base_; }
+  /// The folder of a checkpoint that the recipe makes, whether or not it is there yet.
+  std::filesystem::path folder(const std::string& role) const { return home_ / role; }
   /// Whether a role's model is made by the recipe.
   bool trains(const std::string& role) const { return !base_ || role != "base"; }
-  /// What open_checkpoint takes for a role's model: a folder, whether or not it is there yet; or
-  /// the base's checkpoint.
+  /// What open_checkpoint takes for a role's model: its folder, or the base's checkpoint.
   std::string reference(const std::string& role) const;
   /// Whether every phase is in the cache.
   bool ready() const;

@@ -143,11 +143,12 @@ class RecipeMaker {
 
   std::shared_ptr<const ExampleSource> chat_source(const DataOptions& data,
                                                    const Language& language) const {
+    const std::filesystem::path path = find_data_file(data.chat, file_.data_dir);
+    const auto conversations = read_chat_lines(path);
     const ChatFormat format =
         data.format.empty() ? open_format(language) : chat_format(data.format);
-    const std::filesystem::path path = find_data_file(data.chat, file_.data_dir);
     std::vector<ChatExample> examples;
-    for (const auto& messages : read_chat_lines(path))
+    for (const auto& messages : conversations)
       examples.push_back(tokenize_chat(
           messages, format, *language.tokenizer, {data.prompt_tokens, data.answer_tokens},
           fmt::format("{}, example {}", path.string(), examples.size() + 1)));

@@ -321,9 +321,35 @@ TEST_F(CommandLineTest, CtrlCEndsCleanlyAndTheSameCommandGoesOn) {
       "n\n8\n");
 }
 
-// The quickstart's own file on its real model, with shorter windows so that CI can run it twice.
+// The quickstart's own file, training included, with fewer steps so that CI can run it twice.
 TEST_F(CommandLineTest, QuickstartTwiceFromScratchGivesTheSameDigits) {
   std::string command = "run " + (test::source_folder() / "experiments/quickstart.toml").string() +
+                        " --set model.steps=30 --db ";
+  const char* query =
+      "sql \"select label, metric, value, standard_error from results where kind = 'eval' "
+      "order by 1, 2\" --csv --db ";
+  std::string found[2], curves[2];
+  for (int i = 0; i < 2; ++i) {
+    std::string database = std::to_string(i) + ".sqlite";
+    Outcome run = harness(command + database, "HARNESS_CACHE=cache" + std::to_string(i));
+    ASSERT_EQ(run.status, 0) << run.error;
+    EXPECT_THAT(run.error, HasSubstr("world: base is trained after 30 steps"));
+    EXPECT_THAT(run.out, AllOf(HasSubstr("over_refusal"), Not(HasSubstr("log_odds "))));
+    found[i] = harness(query + database).out;
+    curves[i] =
+        harness("sql \"select series, step, value from curves order by 1, 2, 3\" --csv --db " +
+                database)
+            .out;
+  }
+  EXPECT_EQ(found[0], found[1]);
+  EXPECT_EQ(curves[0], curves[1]);
+  EXPECT_EQ(std::count(found[0].begin(), found[0].end(), '\n'), 1 + 4 * 17) << found[0];
+  EXPECT_GT(std::count(curves[0].begin(), curves[0].end(), '\n'), 3 * 45);
+}
+
+// The same of a real language model, with shorter windows.
+TEST_F(CommandLineTest, SmolLm2TwiceFromScratchGivesTheSameDigits) {
+  std::string command = "run " + (test::source_folder() / "experiments/smollm2.toml").string() +
                         " --set evals.perplexity.window=256 --set evals.perplexity.limit=2 --db ";
   const char* query =
       "sql \"select label, metric, value, standard_error from results order by 1, 2\" --csv --db ";

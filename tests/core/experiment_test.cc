@@ -220,5 +220,16 @@ TEST(ExperimentTest, OverridesKeepWhatTheyDoNotName) {
   EXPECT_EQ(format.at(Site::w, 1, "model.layers.1.mlp.up_proj").bits, 4);
 }
 
+TEST(Experiment, ColumnsChangeNoResult) {
+  const std::string rest = "name='e'\nmodel='m'\nevals=['perplexity']\n[[run]]\nlabel='a'\n";
+  const Experiment plain = parse_experiment(rest, "e.toml");
+  const Experiment chosen = parse_experiment("columns=['nll', 'acc']\n" + rest, "e.toml");
+  EXPECT_EQ(chosen.columns, (std::vector<std::string>{"nll", "acc"}));
+  EXPECT_EQ(chosen.canonical(), plain.canonical());
+  EXPECT_EQ(table_columns(chosen.toml), chosen.columns);
+  EXPECT_THAT(test::error_of([&] { parse_experiment("columns='nll'\n" + rest, "e.toml"); }),
+              HasSubstr("columns is"));
+}
+
 }  // namespace
 }  // namespace harness

@@ -62,6 +62,18 @@ TEST(ModelReference, TheTrainingSeedIsSweptInEveryRunThatDoesNotSetIt) {
                                    "b pair:world/base@4", "b pair:world/base@5", "c folder"));
 }
 
+TEST(ModelReference, ASettingReachesEveryRunThatDoesNotSetIt) {
+  const Experiment e = parse_experiment(
+      "name = 'e'\nevals = ['perplexity']\nmodel = { pair = 'world', role = 'aligned' }\n"
+      "[[run]]\nlabel = 'a'\n[[run]]\nlabel = 'b'\nmodel = { pair = 'world', role = 'base' }\n"
+      "[[run]]\nlabel = 'c'\nmodel = { pair = 'world', role = 'base', steps = 7 }\n",
+      "e.toml", {.set = {"model.steps=40"}});
+  EXPECT_EQ(e.runs[0].model.text, "pair:world/aligned@0+40");
+  EXPECT_EQ(e.runs[0].base->text, "pair:world/base@0+40");
+  EXPECT_EQ(e.runs[1].model.text, "pair:world/base@0+40");
+  EXPECT_EQ(e.runs[2].model.text, "pair:world/base@0+7");
+}
+
 TEST(ModelReference, WhatIsWrongInATableIsNamed) {
   EXPECT_THAT(
       error_of([] {

@@ -89,7 +89,7 @@ TEST(SaveCheckpointFolder, CarriesTheTokenizer) {
   EXPECT_EQ(tokenizer->eos(), 1);
   EXPECT_EQ(tokenizer->encode("hello", false),
             open_tokenizer(test::golden("tiny").string())->encode("hello", false));
-  EXPECT_EQ(open_chat_format(read_chat_template(saved), *tokenizer).name(), "world");
+  EXPECT_EQ(open_chat_format(read_chat_template(saved).value(), *tokenizer).name(), "world");
   EXPECT_EQ(read_tokenizer_texts(saved), texts);
 }
 

@@ -224,6 +224,18 @@ TEST_F(MainTableTest, TrainingSeedsOfAPairAreOneRow) {
   EXPECT_EQ(text(made, 1, "model"), "pair:world/base@3");
 }
 
+TEST_F(MainTableTest, ColumnsOfTheFileAreShownAndTheOthersNamed) {
+  experiment_.toml += "columns = [\"acc\"]\n";
+  experiment_.key = key_of("with columns");
+  store_->put_experiment(experiment_);
+  const RunRow run = put_run("RTN", 0);
+  store_result(*store_, run, put_stage(run), {{"acc", 0.5, {}, 4}, {"acc_norm", 0.625, {}, 4}});
+  const Table made = main_table(*store_, experiment_.key);
+  EXPECT_THAT(to_text(made), Not(HasSubstr("0.625")));
+  EXPECT_THAT(made.notes, Contains("Measured too (in --format csv): acc_norm"));
+  EXPECT_THAT(to_csv(made), HasSubstr("0.625"));
+}
+
 TEST_F(MainTableTest, NanAndInfinityAreShownAndStored) {
   const RunRow run = put_run("RTN", 0);
   store_result(*store_, run, put_stage(run),

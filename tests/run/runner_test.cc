@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "harness/run/training.h"
+#include "harness/train/world_pair.h"
 #include "tests/run/fixture.h"
 
 namespace harness {
@@ -168,6 +170,56 @@ TEST_F(RunnerTest, AnInterruptKeepsWhatIsFinishedAndGoesOnLater) {
   EXPECT_EQ(summary.succeeded, 1);
   EXPECT_EQ(cell("select count(*) from attempts where status = 'interrupted'"), "1");
   EXPECT_EQ(cell("select count(*) from metrics where name = 'perplexity'"), "1");
+}
+
+/// A plan whose runs also need a pair that cannot be trained: its criterion is never met.
+class NeverMet : public Criterion {
+ public:
+  Result evaluate(const LlamaModel&) const override { return {{{"goodness", 0.25}}, false}; }
+  std::string canonical() const override { return "never"; }
+};
+
+TEST_F(RunnerTest, APairThatFailsToTrainFailsItsRunsAndIsTriedOnce) {
+  const test::ScopedVariable cache("HARNESS_CACHE", (folder_ / "cache").string());
+  TrainRecipe recipe = world_recipe(0, 2);
+  recipe.phases[1].criterion = std::make_shared<NeverMet>();
+  recipe.phases[1].criterion_required = true;
+  const auto pair = std::make_shared<const Pair>("world", std::move(recipe));
+  Plan two = plan(kTwoRuns);
+  for (PlannedRun& run : two.runs) {
+    run.pairs = {pair};
+    run.train_stages = {training_stage(pair->recipe(), 0), training_stage(pair->recipe(), 1)};
+  }
+  const RunSummary summary = run_plan(two, *ResultStore::open(folder_ / "a.sqlite"), no_progress());
+  EXPECT_EQ(summary.failed, 2);
+  EXPECT_EQ(cell("select count(distinct message) from attempts where status = 'failed'"), "1");
+  EXPECT_THAT(cell("select max(message) from attempts where status = 'failed'"),
+              HasSubstr("criterion was not met within 1 steps"));
+  // Trained once each, and failed once for each run.
+  EXPECT_EQ(cell("select group_concat(n) from (select count(*) as n from attempts join stages on "
+                 "stage_key = key where kind = 'train' group by name order by name)"),
+            "2,1");
+  EXPECT_EQ(cell("select count(*) from curves where series = 'loss'"), "3");
+  EXPECT_FALSE(std::filesystem::exists(pair->folder("aligned") / "model.safetensors"));
+}
+
+TEST_F(RunnerTest, APairIsTrainedByTheFirstRunThatNeedsItAndItsCurveIsStored) {
+  const test::ScopedVariable cache("HARNESS_CACHE", (folder_ / "cache").string());
+  const char* runs =
+      "[[run]]\nlabel='aligned'\nmodel='pair:world/aligned@0+2'\nevals=[{name='skill', limit=8}]\n"
+      "[[run]]\nlabel='base'\nmodel='pair:world/base@0+2'\nevals=[{name='skill', limit=8}, "
+      "{name='perplexity', text='world-test', window=64, limit=2}]\n";
+  EXPECT_EQ(run(runs).succeeded, 2);
+  EXPECT_EQ(
+      cell("select count(*) from attempts join stages on stage_key = key where kind = 'train'"),
+      "2");
+  EXPECT_EQ(cell("select count(*) from curves where series = 'loss'"), "3");
+  EXPECT_EQ(cell("select count(distinct model) from results where kind = 'eval'"), "2");
+  // Another database takes the pair from the cache, with its curve.
+  EXPECT_EQ(run(runs, "b.sqlite").succeeded, 2);
+  const char* curve =
+      "select group_concat(value) from (select value from curves order by series, step, value)";
+  EXPECT_EQ(cell(curve, "b.sqlite"), cell(curve));
 }
 
 TEST_F(RunnerTest, ReferencesAreTheUnquantizedModelAndTheBase) {

@@ -221,7 +221,7 @@ TEST(SavedFolder, IsWhatTransformersLoads) {
   const auto tokenizer = open_tokenizer(saved);
   EXPECT_EQ(tokenizer->encode(json["text"].get<std::string>(), true),
             json["ids"].get<std::vector<std::int64_t>>());
-  EXPECT_EQ(open_chat_format(read_chat_template(saved), *tokenizer)
+  EXPECT_EQ(open_chat_format(read_chat_template(saved).value(), *tokenizer)
                 .render({{"user", json["text"].get<std::string>()}}, true),
             json["chat"].get<std::string>());
   const auto model = LlamaModel::load(*open_checkpoint(saved), at::kFloat, at::kCPU);
