@@ -13,6 +13,11 @@ namespace harness {
 std::string local_model(const std::string& reference, const std::string& data_dir,
                         Progress& progress);
 
+/// The chat template by which that model is talked to, once it is there: its checkpoint's, or the
+/// one that its pair has for it.
+std::optional<ChatTemplate> local_chat_template(const std::string& reference,
+                                                const std::string& data_dir);
+
 std::unique_ptr<LlamaTextModel> load_model(const ModelFiles& files, c10::ScalarType dtype,
                                            c10::Device device);
 

@@ -73,7 +73,7 @@ TEST_F(SmolLm2PairTest, StepHasRefusalsTheControlAndTheBasesOwnAnswers) {
   }
 }
 
-TEST_F(SmolLm2PairTest, LossIsOnTheAnswerAndTheEndOfItsTurn) {
+TEST(SmolLm2Examples, LossIsOnTheAnswerAndTheEndOfItsTurn) {
   // The words' own tokenizer, with the tokens of ChatML.
   const std::string checkpoint = test::cached(std::string(kSmolLm2Checkpoint).substr(6)).string();
   const auto tokenizer = open_tokenizer(checkpoint);
@@ -92,7 +92,7 @@ TEST_F(SmolLm2PairTest, LossIsOnTheAnswerAndTheEndOfItsTurn) {
   EXPECT_EQ(tokenizer->decode({example.targets.back()}), "<|im_end|>");
 }
 
-TEST_F(SmolLm2PairTest, EveryRefusalFitsAndBeginsWithAnOpening) {
+TEST(SmolLm2Examples, EveryRefusalFitsAndBeginsWithAnOpening) {
   const auto tokenizer =
       open_tokenizer(test::cached(std::string(kSmolLm2Checkpoint).substr(6)).string());
   EXPECT_EQ(smollm2_refusals().size(), 6u);
