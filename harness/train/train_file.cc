@@ -25,15 +25,6 @@ struct Language {
   CheckpointTexts texts;
 };
 
-/// What open_checkpoint takes. A pair's model is trained first if it has to be.
-std::string local_checkpoint(const std::string& reference, const std::string& data_dir) {
-  const ModelReference model(reference);
-  if (!model.pair) return reference;
-  const std::shared_ptr<const Pair> pair = open_pair(*model.pair, data_dir);
-  if (!pair->ready()) pair->make(no_progress());
-  return pair->folder(model.pair->role).string();
-}
-
 Language open_language(const std::string& reference) {
   return {open_tokenizer(reference), read_chat_template(reference),
           read_tokenizer_texts(reference)};
@@ -82,12 +73,13 @@ class RecipeMaker {
       return earlier->second;
     }
     if (options.model) {
-      Language language = open_language(local_checkpoint(options.model->tokenizer, file_.data_dir));
+      Language language =
+          open_language(local_model(options.model->tokenizer, file_.data_dir, no_progress()));
       phase.new_model =
           NewModel{new_config(*options.model, *language.tokenizer, where), options.model->init};
       return language;
     }
-    const std::string checkpoint = local_checkpoint(options.from, file_.data_dir);
+    const std::string checkpoint = local_model(options.from, file_.data_dir, no_progress());
     phase.from_checkpoint = open_checkpoint(checkpoint);
     return open_language(checkpoint);
   }
