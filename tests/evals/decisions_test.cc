@@ -452,7 +452,7 @@ TEST(DecisionOptions, ModelWithoutAPairNeedsData) {
     ASSERT_FALSE(problems.empty());
     EXPECT_THAT(problems.texts()[0],
                 AllOf(HasSubstr("eval " + name), HasSubstr("belongs to no pair"),
-                      HasSubstr("set the eval's data = \"world\""),
+                      HasSubstr("set the eval's data, such as data = \"world\""),
                       HasSubstr("pair = \"world\", role = \"aligned\"")));
   }
   Problems none;
