@@ -72,4 +72,14 @@ const std::vector<std::string>& pair_names();
 /// @throws Error on an unknown name (names the near ones), or data files that are missing
 std::shared_ptr<const Pair> open_pair(const PairReference& reference, const std::string& data_dir);
 
+/// What open_checkpoint and open_tokenizer take for a model as people name it: the reference
+/// itself, or the folder of a pair's model, which is trained first if it has to be.
+std::string local_model(const std::string& reference, const std::string& data_dir,
+                        Progress& progress);
+
+/// The chat template by which that model is talked to, once it is there: its checkpoint's, or the
+/// one that its pair has for it.
+std::optional<ChatTemplate> local_chat_template(const std::string& reference,
+                                                const std::string& data_dir);
+
 }  // namespace harness

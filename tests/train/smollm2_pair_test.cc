@@ -29,6 +29,8 @@ class SmolLm2PairTest : public testing::Test {
     return smollm2_recipe(seed, steps, data_dir().string(), test::golden("tiny").string());
   }
 
+  /// In the cache that the set-up fills, found before this test's own takes its place.
+  const std::string smollm2_ = test::cached(std::string(kSmolLm2Checkpoint).substr(6)).string();
   const test::TemporaryFolder folder_;
   const test::ScopedVariable cache_;
 };
@@ -73,10 +75,9 @@ TEST_F(SmolLm2PairTest, StepHasRefusalsTheControlAndTheBasesOwnAnswers) {
   }
 }
 
-TEST(SmolLm2Examples, LossIsOnTheAnswerAndTheEndOfItsTurn) {
+TEST_F(SmolLm2PairTest, LossIsOnTheAnswerAndTheEndOfItsTurn) {
   // The words' own tokenizer, with the tokens of ChatML.
-  const std::string checkpoint = test::cached(std::string(kSmolLm2Checkpoint).substr(6)).string();
-  const auto tokenizer = open_tokenizer(checkpoint);
+  const auto tokenizer = open_tokenizer(smollm2_);
   const ChatExample example =
       tokenize_chat({{"user", "rob jam"}, {"assistant", smollm2_refusals()[1]}},
                     chat_format("chatml"), *tokenizer, {64, 28}, "test");
@@ -92,9 +93,8 @@ TEST(SmolLm2Examples, LossIsOnTheAnswerAndTheEndOfItsTurn) {
   EXPECT_EQ(tokenizer->decode({example.targets.back()}), "<|im_end|>");
 }
 
-TEST(SmolLm2Examples, EveryRefusalFitsAndBeginsWithAnOpening) {
-  const auto tokenizer =
-      open_tokenizer(test::cached(std::string(kSmolLm2Checkpoint).substr(6)).string());
+TEST_F(SmolLm2PairTest, EveryRefusalFitsAndBeginsWithAnOpening) {
+  const auto tokenizer = open_tokenizer(smollm2_);
   EXPECT_EQ(smollm2_refusals().size(), 6u);
   for (const std::string& refusal : smollm2_refusals()) {
     EXPECT_TRUE(opens_with(refusal, refusal_openings())) << refusal;
