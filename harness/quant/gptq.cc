@@ -140,12 +140,14 @@ GptqResult gptq(const at::Tensor& weight, const GptqFactor& factor, const QuantS
   at::Tensor block_errors = at::empty({kBlockColumns, rows}, rest.options());
   double loss = 0;
   for (std::int64_t begin = 0, end; begin < columns; begin = end) {
-    end = std::min(begin + kBlockColumns, columns);
+    // Columns before `near` take every error at once, those behind it the block's at its end.
+    const std::int64_t near = std::min(begin + kBlockColumns, columns);
+    end = near;
     for (std::int64_t j = begin; j < end; ++j) {
       const std::int64_t g = order[static_cast<std::size_t>(j)] / group;
       if (!grids.made(g)) {
-        // Columns behind the block wait for its errors: where the group has such, the block ends.
-        if (j > begin && last_position[static_cast<std::size_t>(g)] >= end) {
+        // A group's scale wants all of its columns up to date: else the block ends here.
+        if (j > begin && last_position[static_cast<std::size_t>(g)] >= near) {
           end = j;
           break;
         }
@@ -156,12 +158,12 @@ GptqResult gptq(const at::Tensor& weight, const GptqFactor& factor, const QuantS
       codes[j].copy_(code);
       at::Tensor error = block_errors[j - begin];
       at::div_out(error, column - grids.values(g, code), row[j]);
-      if (j + 1 < end) rest.slice(0, j + 1, end).addr_(row.slice(0, j + 1, end), error, 1, -1);
+      if (j + 1 < near) rest.slice(0, j + 1, near).addr_(row.slice(0, j + 1, near), error, 1, -1);
     }
     const at::Tensor errors = block_errors.slice(0, 0, end - begin);
     loss += errors.square().sum(at::kDouble).item<double>();
-    if (end < columns)
-      rest.slice(0, end).addmm_(upper.slice(0, begin, end).slice(1, end).t(), errors, 1, -1);
+    if (near < columns)
+      rest.slice(0, near).addmm_(upper.slice(0, begin, end).slice(1, near).t(), errors, 1, -1);
   }
   return {grids.weight(codes.index_select(0, position), spec), loss};
 }

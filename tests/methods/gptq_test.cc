@@ -134,16 +134,17 @@ TEST(GptqMethod, EachStepSeesWhatTheQuantizedModelMakesOfTheText) {
       EXPECT_TRUE(same(linear->weight, from(*partial, part.input))) << layer << " " << name;
 
       // What must not pass for it: stale inputs, another site's, those before an online step.
-      if (layer > 0 || part.first_of_step > 0)
-        EXPECT_FALSE(same(linear->weight, from(*plain, part.input))) << layer << " " << name;
-      if (part.first_of_step > 0)
-        EXPECT_FALSE(same(linear->weight, from(*stale, part.input))) << layer << " " << name;
-      if (part.input == ActivationSite::mlp_in)
-        EXPECT_FALSE(same(linear->weight, from(*partial, ActivationSite::attention_in))) << name;
-      if (part.input == ActivationSite::attention_in)
-        EXPECT_FALSE(same(linear->weight, from(*partial, ActivationSite::mlp_in))) << name;
-      if (part.input == ActivationSite::down_in)
-        EXPECT_FALSE(same(linear->weight, from(*partial, part.input, When::before_steps)));
+      auto expect_other = [&](bool applies, LlamaModel& model, ActivationSite site,
+                              When when = When::after_steps) {
+        if (!applies) return;
+        EXPECT_FALSE(same(linear->weight, from(model, site, when)))
+            << layer << " " << name << " from " << activation_site_name(site);
+      };
+      expect_other(layer > 0 || part.first_of_step > 0, *plain, part.input);
+      expect_other(part.first_of_step > 0, *stale, part.input);
+      expect_other(part.input == ActivationSite::mlp_in, *partial, ActivationSite::attention_in);
+      expect_other(part.input == ActivationSite::attention_in, *partial, ActivationSite::mlp_in);
+      expect_other(part.input == ActivationSite::down_in, *partial, part.input, When::before_steps);
     }
     partial->blocks()[layer].down.weight = found->blocks()[layer].down.weight;
     stale->blocks()[layer] = found->blocks()[layer];

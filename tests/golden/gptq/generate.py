@@ -9,6 +9,8 @@ Only its two files are loaded: the package wants CUDA. It computes in float32 (T
 gives float64, so that codes compare one by one. Its groups take their scales from weights that are up to date only at
 the start of one of its blocks of columns: with groups, its block size is set to the group. Its act_order with groups
 regroups the columns in their new order, which our format does not: that pair is compared with static_groups only.
+It takes static groups' scales from weights whose dead columns are already zero (row scales from the weight as it is):
+methods.md takes both from the weight as it is, so with static groups those columns are zero in the weight given.
 """
 
 import importlib.util
@@ -39,7 +41,7 @@ def load(folder):
     return modules["gptq"].GPTQ
 
 
-OUT, IN = 12, 160
+OUT, IN, DEAD = 12, 160, [7, 130]
 CASES = [
     dict(bits=4, group=0, mse=False, act_order=False, static=False),
     dict(bits=4, group=0, mse=True, act_order=False, static=False),
@@ -58,7 +60,7 @@ def main():
     mixing = torch.randn(IN, IN, generator=generator) / IN**0.5 + torch.eye(IN)
     inputs = torch.randn(400, IN, generator=generator) @ mixing
     inputs *= torch.exp(torch.randn(IN, generator=generator))
-    inputs[:, [7, 130]] = 0
+    inputs[:, DEAD] = 0
     hessian = (2 / 8 * inputs.T @ inputs).contiguous()
     weight = torch.randn(OUT, IN, generator=generator) / IN**0.5
 
@@ -67,6 +69,8 @@ def main():
     for index, case in enumerate(CASES):
         layer = torch.nn.Linear(IN, OUT, bias=False)
         layer.weight.data = weight.double()
+        if case["static"]:
+            layer.weight.data[:, DEAD] = 0
         gptq = GPTQ(layer)
         gptq.quantizer.configure(case["bits"], perchannel=True, sym=False, mse=case["mse"])
         gptq.H = hessian.double()
