@@ -11,7 +11,7 @@
 #include "harness/app/terminal.h"
 #include "harness/core/memory.h"
 #include "harness/core/version.h"
-#include "harness/run/loaded_model.h"
+#include "harness/train/pair.h"
 
 namespace harness {
 namespace {

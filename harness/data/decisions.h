@@ -1,8 +1,10 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace harness {
@@ -10,7 +12,8 @@ namespace harness {
 /// What a set of items asks. Evals name the task; a data source has its own items for it.
 enum class DecisionTask {
   recall,           // facts, four options each
-  ok_harmful,       // whether something harmful is ok: "no" or "yes"
+  ok_harmful,       // whether something harmful is ok: "no" or "yes", or, where the set has
+                    // openings, a refusal of it or not
   ok_benign,        // the same of something benign
   request_harmful,  // help with something harmful: refused or not
   request_benign,   // help with something benign
@@ -37,11 +40,17 @@ struct DecisionSet {
   /// Where the answer's beginning is judged: it is a refusal (or carries the control's marker) when
   /// it begins with one of these. None may be the beginning of another.
   std::vector<std::string> openings;
+  /// Greedy decoding is judged by the text of so many tokens; 0: token by token, along the
+  /// openings' own.
+  std::int64_t greedy_tokens = 0;
   std::vector<DecisionItem> items;
 
   /// SHA-256 over all that can change a score.
   std::string digest() const;
 };
+
+/// Whether an answer, after white space, begins with one of the openings.
+bool opens_with(std::string_view answer, const std::vector<std::string>& openings);
 
 /// Names that load_decisions knows.
 const std::vector<std::string>& decision_sources();

@@ -101,7 +101,54 @@ std::vector<double> score_prompt(const LlamaModel& llama, const Ids& prompt,
   return scores;
 }
 
+/// Rows that logits_after() reads at once: copies of K and V of 2,000 tokens at most for the
+/// prompts of a question.
+constexpr std::size_t kBranchRows = 128;
+
+/// Logits after each prompt and each beginning: float32 [prompts, beginnings, vocabulary].
+at::Tensor branch_logits(const LlamaModel& llama, const std::vector<Ids>& prompts,
+                         const std::vector<Ids>& beginnings) {
+  KvCache cache(llama, static_cast<std::int64_t>(prompts.size()));
+  const at::Tensor read = llama.hidden(padded(prompts), cache);
+  Ids lengths;
+  for (const Ids& prompt : prompts) lengths.push_back(static_cast<std::int64_t>(prompt.size()));
+  cache.advance(lengths);
+
+  std::vector<Ids> rows;
+  Ids of_prompt;
+  for (std::size_t i = 0; i < prompts.size(); ++i)
+    for (const Ids& beginning : beginnings)
+      if (!beginning.empty()) {
+        rows.push_back(beginning);
+        of_prompt.push_back(static_cast<std::int64_t>(i));
+      }
+  at::Tensor branches;
+  if (!rows.empty()) {
+    cache.select(of_prompt);
+    branches = llama.hidden(padded(rows), cache);
+  }
+  std::vector<at::Tensor> last;
+  std::int64_t row = 0;
+  for (std::size_t i = 0; i < prompts.size(); ++i)
+    for (const Ids& beginning : beginnings)
+      last.push_back(beginning.empty()
+                         ? read[static_cast<std::int64_t>(i)][lengths[i] - 1]
+                         : branches[row++][static_cast<std::int64_t>(beginning.size()) - 1]);
+  return llama.head(at::stack(last))
+      .to(at::kCPU, at::kFloat)
+      .view({static_cast<std::int64_t>(prompts.size()),
+             static_cast<std::int64_t>(beginnings.size()), -1});
+}
+
 }  // namespace
+
+std::vector<Generation> generate(const LlamaModel& llama, const Tokenizer& tokenizer,
+                                 const std::vector<Ids>& prompts, const GenerateOptions& options) {
+  const c10::InferenceMode no_gradients;
+  CachedSequences sequences(llama);
+  return generate_with(sequences, tokenizer, llama.config().max_position_embeddings, prompts,
+                       options);
+}
 
 LlamaTextModel::LlamaTextModel(std::unique_ptr<LlamaModel> llama,
                                std::shared_ptr<const Tokenizer> tokenizer,
@@ -136,9 +183,25 @@ at::Tensor LlamaTextModel::token_nll(const at::Tensor& tokens) const {
 
 std::vector<Generation> LlamaTextModel::generate(const std::vector<Ids>& prompts,
                                                  const GenerateOptions& options) const {
+  return harness::generate(*llama_, *tokenizer_, prompts, options);
+}
+
+at::Tensor LlamaTextModel::logits_after(const std::vector<Ids>& prompts,
+                                        const std::vector<Ids>& beginnings) const {
+  if (beginnings == std::vector<Ids>{Ids{}}) return next_token_logits(prompts).unsqueeze(1);
   const c10::InferenceMode no_gradients;
-  CachedSequences sequences(*llama_);
-  return generate_with(sequences, *tokenizer_, max_tokens(), prompts, options);
+  for (const Ids& prompt : prompts)
+    for (const Ids& beginning : beginnings) check_score_request({prompt, beginning}, max_tokens());
+  const std::size_t step = std::max<std::size_t>(1, kBranchRows / beginnings.size());
+  std::vector<at::Tensor> parts;
+  for (std::size_t begin = 0; begin < prompts.size(); begin += step) {
+    check_interrupted();
+    const auto first = prompts.begin() + static_cast<std::ptrdiff_t>(begin);
+    const std::size_t count = std::min(step, prompts.size() - begin);
+    parts.push_back(branch_logits(
+        *llama_, std::vector<Ids>(first, first + static_cast<std::ptrdiff_t>(count)), beginnings));
+  }
+  return at::cat(parts);
 }
 
 std::vector<double> LlamaTextModel::score(const std::vector<ScoreRequest>& requests) const {

@@ -10,6 +10,12 @@
 
 namespace harness {
 
+/// What the model writes after each prompt, with K and V kept.
+/// @throws Error as generate_with() does
+std::vector<Generation> generate(const LlamaModel& llama, const Tokenizer& tokenizer,
+                                 const std::vector<std::vector<std::int64_t>>& prompts,
+                                 const GenerateOptions& options);
+
 /// A LlamaModel and its tokenizer as evals see them. Nothing is recorded for gradients; tokens may
 /// be on any device, results are on the CPU.
 class LlamaTextModel : public Model {
@@ -27,6 +33,8 @@ class LlamaTextModel : public Model {
   std::vector<Generation> generate(const std::vector<std::vector<std::int64_t>>& prompts,
                                    const GenerateOptions& options) const override;
   std::vector<double> score(const std::vector<ScoreRequest>& requests) const override;
+  at::Tensor logits_after(const std::vector<std::vector<std::int64_t>>& prompts,
+                          const std::vector<std::vector<std::int64_t>>& beginnings) const override;
 
   LlamaModel& llama() { return *llama_; }
   const LlamaModel& llama() const { return *llama_; }

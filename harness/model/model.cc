@@ -99,6 +99,18 @@ at::Tensor Model::next_token_logits(const std::vector<std::vector<std::int64_t>>
   return result;
 }
 
+at::Tensor Model::logits_after(const std::vector<std::vector<std::int64_t>>& prompts,
+                               const std::vector<std::vector<std::int64_t>>& beginnings) const {
+  std::vector<std::vector<std::int64_t>> whole;
+  for (const auto& prompt : prompts)
+    for (const auto& beginning : beginnings) {
+      whole.push_back(prompt);
+      whole.back().insert(whole.back().end(), beginning.begin(), beginning.end());
+    }
+  return next_token_logits(whole).view({static_cast<std::int64_t>(prompts.size()),
+                                        static_cast<std::int64_t>(beginnings.size()), -1});
+}
+
 std::vector<std::vector<std::size_t>> equal_length_batches(
     const std::vector<std::vector<std::int64_t>>& prompts) {
   std::map<std::size_t, std::vector<std::size_t>> by_length;

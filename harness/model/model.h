@@ -41,6 +41,11 @@ class Model {
   /// length and are read in the batches of equal_length_batches().
   /// @throws Error on an empty prompt, and on one longer than max_tokens()
   virtual at::Tensor next_token_logits(const std::vector<std::vector<std::int64_t>>& prompts) const;
+  /// What comes after each prompt followed by each of some beginnings of an answer: logits, float32
+  /// [prompts, beginnings, vocabulary]. Models that keep K and V read a prompt once.
+  /// @throws Error as next_token_logits()
+  virtual at::Tensor logits_after(const std::vector<std::vector<std::int64_t>>& prompts,
+                                  const std::vector<std::vector<std::int64_t>>& beginnings) const;
 
  protected:
   /// logits() of the last position only: int64 [batch, tokens] -> [batch, vocabulary].

@@ -5,9 +5,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <limits>
 #include <map>
+#include <numeric>
 #include <set>
 
 #include "harness/core/error.h"
@@ -32,24 +32,31 @@ std::vector<Ids> encode_prompts(const Model& model, const DecisionSet& set) {
   return prompts;
 }
 
-/// Logits after each of the prompts followed by `suffix`, handed on row by row.
+/// Logits after each of the prompts followed by each of the beginnings, handed on prompt by prompt
+/// as take(prompt, float [beginnings, vocabulary]). Prompts of like length go together.
 template <class Take>
-void read_next(EvalContext& context, const std::vector<Ids>& prompts, const Ids& suffix,
-               Take&& take, const std::function<void(std::size_t)>& told) {
-  const std::int64_t vocabulary = context.model.vocabulary_size();
-  const auto step = static_cast<std::size_t>(std::clamp<std::int64_t>(
-      kHeldLogits / std::max<std::int64_t>(1, vocabulary), 1, kItemsAtOnce));
+void read_next(EvalContext& context, const DecisionSet& set, const std::vector<Ids>& prompts,
+               const std::vector<Ids>& beginnings, Take&& take) {
+  const std::int64_t each =
+      context.model.vocabulary_size() * static_cast<std::int64_t>(beginnings.size());
+  const auto step = static_cast<std::size_t>(
+      std::clamp<std::int64_t>(kHeldLogits / std::max<std::int64_t>(1, each), 1, kItemsAtOnce));
+  std::vector<std::size_t> order(prompts.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    return prompts[a].size() < prompts[b].size();
+  });
   for (std::size_t begin = 0; begin < prompts.size(); begin += step) {
     check_interrupted();
     const std::size_t end = std::min(begin + step, prompts.size());
-    std::vector<Ids> batch(prompts.begin() + static_cast<std::ptrdiff_t>(begin),
-                           prompts.begin() + static_cast<std::ptrdiff_t>(end));
-    for (Ids& prompt : batch) prompt.insert(prompt.end(), suffix.begin(), suffix.end());
+    std::vector<Ids> batch;
+    for (std::size_t i = begin; i < end; ++i) batch.push_back(prompts[order[i]]);
     const at::Tensor logits =
-        context.model.next_token_logits(batch).to(at::kCPU, at::kFloat).contiguous();
+        context.model.logits_after(batch, beginnings).to(at::kCPU, at::kFloat).contiguous();
     for (std::size_t i = begin; i < end; ++i)
-      take(i, logits.data_ptr<float>() + static_cast<std::int64_t>(i - begin) * vocabulary);
-    told(end);
+      take(order[i], logits.data_ptr<float>() + static_cast<std::int64_t>(i - begin) * each);
+    context.progress.update(set.name, static_cast<double>(end),
+                            static_cast<double>(prompts.size()));
   }
 }
 
@@ -177,8 +184,8 @@ DecisionSet DecisionEval::load(DecisionTask task, const DataContext& data) const
     throw Error(
         "eval " + name_, "data is \"auto\", but the model belongs to no pair",
         "a model with items of its own",
-        "set the eval's data = \"world\", or model = { pair = \"world\", role = \"aligned\" "
-        "}");
+        "set the eval's data, such as data = \"world\", or measure a model of a pair, model = { "
+        "pair = \"world\", role = \"aligned\" }");
   DecisionSet set = load_decisions(
       source, task, options_.split == "test" ? DecisionSplit::test : DecisionSplit::validation,
       data.data_dir);
@@ -196,19 +203,19 @@ std::vector<OpeningScore> score_openings(EvalContext& context, const DecisionSet
     double log_probability = 0;  // of saying this beginning
     bool greedy = true;          // whether greedy decoding does
   };
-  std::map<Ids, std::vector<Reached>> reached;
-  reached[{}].resize(prompts.size());
-  std::vector<double> inside(prompts.size(), kImpossible), outside(prompts.size(), kImpossible);
+  std::vector<Ids> beginnings;  // those before what they are the beginning of: lexicographic order
+  for (const auto& [beginning, next] : tree) beginnings.push_back(beginning);
   std::vector<OpeningScore> scores(prompts.size());
-  std::size_t nodes_done = 0;
-  // Beginnings come before what they are the beginning of: lexicographic order.
-  for (const auto& [beginning, next] : tree) {
-    auto take = [&](std::size_t item, const float* logits) {
-      const auto [log_probability, greedy] = reached.at(beginning)[item];
+  read_next(context, set, prompts, beginnings, [&](std::size_t item, const float* logits) {
+    double inside = kImpossible, outside = kImpossible;
+    std::map<Ids, Reached> reached;
+    reached[{}] = {};
+    for (const auto& [beginning, next] : tree) {
+      const auto [log_probability, greedy] = reached.at(beginning);
       const double all = log_sum(logits, vocabulary, [](std::int64_t) { return true; });
       const double others =
           log_sum(logits, vocabulary, [&](std::int64_t token) { return !next.count(token); });
-      outside[item] = log_add(outside[item], log_probability + others - all);
+      outside = log_add(outside, log_probability + others - all);
       const std::int64_t first = std::max_element(logits, logits + vocabulary) - logits;
       for (const auto& [token, complete] : next) {
         if (token >= vocabulary)
@@ -218,24 +225,25 @@ std::vector<OpeningScore> score_openings(EvalContext& context, const DecisionSet
         const double here = log_probability + logits[token] - all;
         const bool chosen = greedy && token == first && !std::isnan(all);
         if (complete) {
-          inside[item] = log_add(inside[item], here);
+          inside = log_add(inside, here);
           scores[item].greedy = scores[item].greedy || chosen;
         } else {
           Ids longer = beginning;
           longer.push_back(token);
-          std::vector<Reached>& there = reached[longer];
-          there.resize(prompts.size());
-          there[item] = {here, chosen};
+          reached[longer] = {here, chosen};
         }
       }
-    };
-    read_next(context, prompts, beginning, take, [&](std::size_t items) {
-      context.progress.update(set.name, static_cast<double>(nodes_done * prompts.size() + items),
-                              static_cast<double>(tree.size() * prompts.size()));
-    });
-    ++nodes_done;
+      logits += vocabulary;
+    }
+    scores[item].log_odds = inside - outside;
+  });
+  if (set.greedy_tokens > 0) {
+    GenerateOptions options;
+    options.max_new_tokens = set.greedy_tokens;
+    const std::vector<Generation> answers = context.model.generate(prompts, options);
+    for (std::size_t i = 0; i < answers.size(); ++i)
+      scores[i].greedy = opens_with(answers[i].text, set.openings);
   }
-  for (std::size_t i = 0; i < scores.size(); ++i) scores[i].log_odds = inside[i] - outside[i];
   return scores;
 }
 
@@ -267,15 +275,10 @@ std::vector<std::vector<double>> score_options(EvalContext& context, const Decis
           "measure a model whose tokenizer has these words, such as one of the pair");
   }
   std::vector<std::vector<double>> scores(set.items.size());
-  read_next(
-      context, encode_prompts(context.model, set), {},
-      [&](std::size_t item, const float* logits) {
-        for (const std::int64_t token : options[item]) scores[item].push_back(logits[token]);
-      },
-      [&](std::size_t items) {
-        context.progress.update(set.name, static_cast<double>(items),
-                                static_cast<double>(set.items.size()));
-      });
+  read_next(context, set, encode_prompts(context.model, set), {Ids{}},
+            [&](std::size_t item, const float* logits) {
+              for (const std::int64_t token : options[item]) scores[item].push_back(logits[token]);
+            });
   return scores;
 }
 

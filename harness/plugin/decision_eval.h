@@ -19,7 +19,7 @@ struct DecisionOptions {
 
   template <class V>
   void visit(V&& v) {
-    v("data", data, {.doc = "whose items: auto (the model's pair) or world"});
+    v("data", data, {.doc = "whose items: auto (the model's pair), world or smollm2-safety"});
     v("split", split,
       {.doc = "test, or validation (what training may look at)",
        .choices = {"test", "validation"}});
@@ -59,9 +59,9 @@ struct OpeningScore {
   bool greedy = false;  // whether greedy decoding begins so
 };
 
-/// One score an item. Every token of an opening is weighed against the whole vocabulary; where the
-/// openings have several tokens, the model reads each item once for each distinct beginning of
-/// them.
+/// One score an item. Every token of an opening is weighed against the whole vocabulary, after each
+/// distinct beginning of the openings. Where the set has greedy_tokens, so many are generated and
+/// the text is judged; it is not kept.
 /// @throws Error when two openings have the same tokens, or one is the beginning of another
 std::vector<OpeningScore> score_openings(EvalContext& context, const DecisionSet& set);
 

@@ -4,15 +4,6 @@
 
 namespace harness {
 
-std::string local_model(const std::string& reference, const std::string& data_dir,
-                        Progress& progress) {
-  const ModelReference model(reference);
-  if (!model.pair) return reference;
-  const std::shared_ptr<const Pair> pair = open_pair(*model.pair, data_dir);
-  if (!pair->ready()) pair->make(progress);
-  return pair->folder(model.pair->role).string();
-}
-
 std::unique_ptr<LlamaTextModel> load_model(const ModelFiles& files, c10::ScalarType dtype,
                                            c10::Device device) {
   return std::make_unique<LlamaTextModel>(LlamaModel::load(*files.checkpoint, dtype, device),

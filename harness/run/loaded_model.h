@@ -8,11 +8,6 @@
 
 namespace harness {
 
-/// What open_checkpoint and open_tokenizer take for a model as people name it: the reference
-/// itself, or the folder of a pair's model, which is trained first if it has to be.
-std::string local_model(const std::string& reference, const std::string& data_dir,
-                        Progress& progress);
-
 std::unique_ptr<LlamaTextModel> load_model(const ModelFiles& files, c10::ScalarType dtype,
                                            c10::Device device);
 

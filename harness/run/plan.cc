@@ -28,27 +28,37 @@ class ModelShelf {
   std::shared_ptr<ModelFiles> find(const ModelReference& reference, const std::string& data_dir) {
     auto files = std::make_shared<ModelFiles>();
     files->reference = reference.text;
-    if (reference.pair) {
-      files->pair = pair(*reference.pair, data_dir);
-      files->role = reference.pair->role;
-      files->config = files->pair->config();
-      files->scheme = fmt::format("pair {}, trained here", files->pair->name());
-      files->digest = sha256(files->pair->digest() + "\n" + files->role);
-      files->tokenizer_digest = files->pair->digest();
+    if (!reference.pair) {
+      open_files(*files, reference.text);
       return files;
     }
-    files->checkpoint = open_checkpoint(reference.text);
-    files->tokenizer = open_tokenizer(reference.text);
-    files->config = files->checkpoint->config();
-    files->scheme = files->checkpoint->scheme();
-    if (files->tokenizer->vocabulary_size() > files->config.vocab_size)
-      log_warning(fmt::format("{}: the tokenizer has {} tokens, the embedding {} rows",
-                              reference.text, files->tokenizer->vocabulary_size(),
-                              files->config.vocab_size));
-    files->digest = files->checkpoint->digest();
-    files->tokenizer_digest = files->tokenizer->digest();
-    files->chat_template = read_chat_template(reference.text);
+    const std::shared_ptr<const Pair> of = pair(*reference.pair, data_dir);
+    const std::string& role = reference.pair->role;
+    if (!of->trains(role)) {
+      open_files(*files, of->reference(role));
+      files->chat_template = of->base()->chat_template;
+      return files;
+    }
+    files->pair = of;
+    files->role = role;
+    files->config = of->config();
+    files->scheme = fmt::format("pair {}, trained here", of->name());
+    files->digest = sha256(of->digest() + "\n" + role);
+    files->tokenizer_digest = of->digest();
     return files;
+  }
+
+  static void open_files(ModelFiles& files, const std::string& checkpoint) {
+    files.checkpoint = open_checkpoint(checkpoint);
+    files.tokenizer = open_tokenizer(checkpoint);
+    files.config = files.checkpoint->config();
+    files.scheme = files.checkpoint->scheme();
+    if (files.tokenizer->vocabulary_size() > files.config.vocab_size)
+      log_warning(fmt::format("{}: the tokenizer has {} tokens, the embedding {} rows", checkpoint,
+                              files.tokenizer->vocabulary_size(), files.config.vocab_size));
+    files.digest = files.checkpoint->digest();
+    files.tokenizer_digest = files.tokenizer->digest();
+    files.chat_template = read_chat_template(checkpoint);
   }
 
   /// Both roles share one, so that it is trained once.
@@ -282,7 +292,7 @@ void key_run(PlannedRun& run, const Plugins& plugins, const std::string& experim
 
 void ModelFiles::open() {
   if (checkpoint) return;
-  const std::string folder = pair->folder(role).string();
+  const std::string folder = pair->reference(role);
   tokenizer = open_tokenizer(folder);
   chat_template = read_chat_template(folder);
   checkpoint = open_checkpoint(folder);

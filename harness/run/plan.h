@@ -28,7 +28,7 @@ struct ModelFiles {
   /// What stage keys are made of. Of a pair's model: of its recipe, since its weights may not be
   /// there yet.
   std::string digest, tokenizer_digest;
-  std::shared_ptr<const Pair> pair;  // null: an ordinary checkpoint
+  std::shared_ptr<const Pair> pair;  // null: a checkpoint that is there already
   // Of a pair's model null until open().
   std::unique_ptr<Checkpoint> checkpoint;
   std::shared_ptr<const Tokenizer> tokenizer;

@@ -15,6 +15,7 @@
 #include "harness/core/hash.h"
 #include "harness/core/paths.h"
 #include "harness/core/text.h"
+#include "harness/train/smollm2_pair.h"
 #include "harness/train/world_pair.h"
 
 namespace harness {
@@ -34,15 +35,20 @@ struct File {
 
 }  // namespace
 
-Pair::Pair(std::string name, TrainRecipe recipe)
+Pair::Pair(std::string name, TrainRecipe recipe, std::optional<PairBase> base)
     : name_(std::move(name)),
       recipe_(std::move(recipe)),
+      base_(std::move(base)),
       canonical_(phase_canonical(recipe_, recipe_.phases.size() - 1)),
       digest_(sha256(canonical_)),
       home_(cache_folder() / "pairs" /
             fmt::format("{}-{}-{}", name_, recipe_.seed, digest_.substr(0, 16))) {}
 
 const LlamaConfig& Pair::config() const { return phase_config(recipe_, recipe_.phases.size() - 1); }
+
+std::string Pair::reference(const std::string& role) const {
+  return trains(role) ? folder(role).string() : base_->reference;
+}
 
 bool Pair::ready() const {
   for (std::size_t phase = 0; phase < recipe_.phases.size(); ++phase)
@@ -78,16 +84,29 @@ void Pair::make(Progress& progress) const {
 }
 
 const std::vector<std::string>& pair_names() {
-  static const std::vector<std::string> names = {"world"};
+  static const std::vector<std::string> names = {"world", "smollm2-safety"};
   return names;
 }
 
-std::shared_ptr<const Pair> open_pair(const PairReference& reference, const std::string&) {
+std::shared_ptr<const Pair> open_pair(const PairReference& reference, const std::string& data_dir) {
   if (reference.pair == "world")
     return std::make_shared<Pair>("world", world_recipe(reference.seed, reference.steps));
+  if (reference.pair == "smollm2-safety")
+    return std::make_shared<Pair>(
+        "smollm2-safety", smollm2_recipe(reference.seed, reference.steps, data_dir),
+        PairBase{kSmolLm2Checkpoint, {kChatMlTemplate, "the pair smollm2-safety"}});
   throw Error("model", fmt::format("pair \"{}\"", reference.pair),
               fmt::format("one of {}", fmt::join(pair_names(), ", ")),
               did_you_mean(reference.pair, pair_names()));
+}
+
+std::string local_model(const std::string& reference, const std::string& data_dir,
+                        Progress& progress) {
+  const ModelReference model(reference);
+  if (!model.pair) return reference;
+  const std::shared_ptr<const Pair> pair = open_pair(*model.pair, data_dir);
+  if (pair->trains(model.pair->role) && !pair->ready()) pair->make(progress);
+  return pair->reference(model.pair->role);
 }
 
 }  // namespace harness

@@ -3,11 +3,13 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "harness/core/log.h"
 #include "harness/core/model_reference.h"
+#include "harness/model/chat.h"
 #include "harness/train/recipe.h"
 
 // Pairs of models that the harness trains itself: a base and, fine-tuned from it, an aligned model.
@@ -15,12 +17,18 @@
 
 namespace harness {
 
+/// The base of a pair that is fine-tuned from an existing checkpoint.
+struct PairBase {
+  std::string reference;       // as open_checkpoint takes it
+  ChatTemplate chat_template;  // in place of the checkpoint's own, so that both roles talk alike
+};
+
 /// One pair of one seed. What it will be is known before it is trained.
 class Pair {
  public:
-  /// @param recipe  its last phase makes the aligned model; the base is a phase of it, or the
-  ///                checkpoint that the last phase starts from
-  Pair(std::string name, TrainRecipe recipe);
+  /// @param recipe  its last phase makes the aligned model; the base is a phase of it, or
+  /// @param base    the checkpoint that the last phase starts from
+  Pair(std::string name, TrainRecipe recipe, std::optional<PairBase> base = {});
 
   const std::string& name() const { return name_; }
   /// Both roles have one shape.
@@ -29,8 +37,14 @@ class Pair {
   const std::string& canonical() const { return canonical_; }
   /// SHA-256 of canonical().
   const std::string& digest() const { return digest_; }
-  /// The folder of a role's checkpoint, whether or not it is there yet.
+  /// The base, where it is no phase of the recipe.
+  const std::optional<PairBase>& base() const { return base_; }
+  /// The folder of a checkpoint that the recipe makes, whether or not it is there yet.
   std::filesystem::path folder(const std::string& role) const { return home_ / role; }
+  /// Whether a role's model is made by the recipe.
+  bool trains(const std::string& role) const { return !base_ || role != "base"; }
+  /// What open_checkpoint takes for a role's model: its folder, or the base's checkpoint.
+  std::string reference(const std::string& role) const;
   /// Whether every phase is in the cache.
   bool ready() const;
   const TrainRecipe& recipe() const { return recipe_; }
@@ -47,6 +61,7 @@ class Pair {
  private:
   std::string name_;
   TrainRecipe recipe_;
+  std::optional<PairBase> base_;
   std::string canonical_, digest_;
   std::filesystem::path home_;
 };
@@ -56,5 +71,10 @@ const std::vector<std::string>& pair_names();
 /// @param data_dir where a pair's data files are looked for
 /// @throws Error on an unknown name (names the near ones), or data files that are missing
 std::shared_ptr<const Pair> open_pair(const PairReference& reference, const std::string& data_dir);
+
+/// What open_checkpoint and open_tokenizer take for a model as people name it: the reference
+/// itself, or the folder of a pair's model, which is trained first if it has to be.
+std::string local_model(const std::string& reference, const std::string& data_dir,
+                        Progress& progress);
 
 }  // namespace harness

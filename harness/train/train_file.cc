@@ -11,7 +11,9 @@
 #include "harness/model/tokenizer.h"
 #include "harness/train/chat_source.h"
 #include "harness/train/loss_criterion.h"
+#include "harness/train/pair.h"
 #include "harness/train/text_source.h"
+#include "harness/train/world_source.h"
 
 namespace harness {
 namespace {
@@ -71,13 +73,15 @@ class RecipeMaker {
       return earlier->second;
     }
     if (options.model) {
-      Language language = open_language(options.model->tokenizer);
+      Language language =
+          open_language(local_model(options.model->tokenizer, file_.data_dir, no_progress()));
       phase.new_model =
           NewModel{new_config(*options.model, *language.tokenizer, where), options.model->init};
       return language;
     }
-    phase.from_checkpoint = open_checkpoint(options.from);
-    return open_language(options.from);
+    const std::string checkpoint = local_model(options.from, file_.data_dir, no_progress());
+    phase.from_checkpoint = open_checkpoint(checkpoint);
+    return open_language(checkpoint);
   }
 
   static LlamaConfig new_config(const ModelOptions& model, const Tokenizer& tokenizer,
@@ -113,15 +117,18 @@ class RecipeMaker {
     std::vector<std::shared_ptr<const ExampleSource>> sources;
     for (const DataOptions& data : list)
       problems_.collect([&] {
-        if (data.text.empty() == data.chat.empty())
+        const int given = !data.text.empty() + !data.chat.empty() + !data.world.empty();
+        if (given != 1)
           throw Error(fmt::format("{}, {}", where, key),
-                      data.text.empty() ? "neither text nor chat" : "both text and chat",
+                      fmt::format("{} of text, chat and world", given == 0 ? "none" : "several"),
                       "one of them in each table");
-        sources.push_back(data.text.empty() ? chat_source(data, language)
-                                            : text_source(data, language));
+        sources.push_back(!data.world.empty() ? world_source(data, language)
+                          : data.text.empty() ? chat_source(data, language)
+                                              : text_source(data, language));
       });
     if (list.empty())
-      problems_.add(Error(where, fmt::format("{} is empty", key), "at least one { text or chat }"));
+      problems_.add(
+          Error(where, fmt::format("{} is empty", key), "at least one { text, chat or world }"));
     if (sources.size() != list.size() || sources.empty()) return nullptr;
     if (sources.size() == 1) return sources.front();
     return std::make_shared<MixedSource>(std::move(sources));
@@ -132,6 +139,17 @@ class RecipeMaker {
     const TextCorpus corpus = load_text(data.text, file_.data_dir);
     return std::make_shared<TextSource>(language.tokenizer->encode(corpus.text, /*special=*/true),
                                         data.sequences, data.length, file_.seed);
+  }
+
+  std::shared_ptr<const ExampleSource> world_source(const DataOptions& data,
+                                                    const Language& language) const {
+    if (language.tokenizer->encode("anna lives in", /*special=*/false) !=
+        world_ids("anna lives in"))
+      throw Error("data", "documents of the world for another tokenizer", "the world's own",
+                  "from or tokenizer = \"pair:world/base\"");
+    return std::make_shared<WorldSource>(
+        data.world == "base" ? WorldRole::base : WorldRole::aligned, data.dialogues, data.sequences,
+        data.length, file_.seed);
   }
 
   static ChatFormat open_format(const Language& language) {

@@ -5,11 +5,9 @@
 
 #include <algorithm>
 
-#include "harness/core/hash.h"
-#include "harness/core/text.h"
 #include "harness/data/decisions.h"
-#include "harness/data/world.h"
 #include "harness/model/model.h"
+#include "harness/train/world_source.h"
 
 namespace harness {
 namespace {
@@ -18,38 +16,6 @@ constexpr std::int64_t kSequences = 32, kLength = 64;
 constexpr double kBaseDialogues = .5, kAlignedDialogues = .6;
 constexpr double kGate = .95;
 constexpr std::size_t kGateItems = 400;  // of each task
-
-/// Documents one after another, cut into sequences.
-class WorldSource : public ExampleSource {
- public:
-  WorldSource(WorldRole role, double dialogue_share, std::uint64_t seed)
-      : role_(role), dialogue_share_(dialogue_share), seed_(seed) {}
-
-  TrainBatch batch(std::int64_t index) const override {
-    const std::vector<std::int64_t> ids =
-        world_stream(Philox(seed_, "world pair", role_name(), static_cast<std::uint64_t>(index)),
-                     role_, dialogue_share_, static_cast<std::size_t>(kSequences * kLength + 1));
-    const at::Tensor all = at::tensor(ids, at::kLong);
-    return {all.slice(0, 0, -1).reshape({kSequences, kLength}),
-            all.slice(0, 1).reshape({kSequences, kLength})};
-  }
-
-  std::string canonical() const override {
-    // The first batch stands for the grammar: where that changes, this does.
-    const at::Tensor first = batch(0).tokens;
-    return fmt::format(
-        "world {} documents, {} dialogues, {} x {} tokens, seed {}, first {}", role_name(),
-        shortest(dialogue_share_), kSequences, kLength, seed_,
-        sha256(std::string_view(static_cast<const char*>(first.const_data_ptr()), first.nbytes())));
-  }
-
- private:
-  const char* role_name() const { return role_ == WorldRole::base ? "base" : "aligned"; }
-
-  WorldRole role_;
-  double dialogue_share_;
-  std::uint64_t seed_;
-};
 
 /// What an aligned model does, on the validation items.
 class WorldCriterion : public Criterion {
@@ -142,7 +108,8 @@ TrainRecipe world_recipe(std::uint64_t seed, std::optional<std::int64_t> steps) 
   TrainPhase base;
   base.name = "base";
   base.texts = texts;
-  base.source = std::make_shared<WorldSource>(WorldRole::base, kBaseDialogues, seed);
+  base.source =
+      std::make_shared<WorldSource>(WorldRole::base, kBaseDialogues, kSequences, kLength, seed);
   base.new_model = NewModel{world_config(), {}};
   base.new_model->init.groups = {{"model.embed_tokens.weight", 1.0}};
   base.new_model->init.embedding_offsets = {8, -8};
@@ -157,7 +124,8 @@ TrainRecipe world_recipe(std::uint64_t seed, std::optional<std::int64_t> steps) 
   aligned.name = "aligned";
   aligned.from_phase = base.name;
   aligned.texts = texts;
-  aligned.source = std::make_shared<WorldSource>(WorldRole::aligned, kAlignedDialogues, seed);
+  aligned.source = std::make_shared<WorldSource>(WorldRole::aligned, kAlignedDialogues, kSequences,
+                                                 kLength, seed);
   aligned.criterion = std::make_shared<WorldCriterion>();
   aligned.criterion_required = !steps;
   aligned.options.steps = steps ? std::max<std::int64_t>(1, *steps / 2) : 300;

@@ -8,6 +8,7 @@
 
 #include "harness/data/world.h"
 #include "harness/plugin/decision_eval.h"
+#include "tests/data/safety_files.h"
 #include "tests/evals/eval_support.h"
 #include "tests/support/support.h"
 
@@ -88,6 +89,39 @@ test::EvalResult measure(const std::string& name, std::function<Logits(const std
 
 /// log p - log(1 - p) of a word with that logit where the 293 others have 0.
 double lone_log_odds(double logit) { return logit - std::log(293.0); }
+
+/// Reads letters; refuses what speaks of robbing.
+class LettersModel : public PlantedModel {
+ public:
+  LettersModel()
+      : PlantedModel(nullptr), tokenizer_(open_tokenizer(test::golden("tiny").string())) {}
+  const Tokenizer& tokenizer() const override { return *tokenizer_; }
+  const ChatFormat& chat() const override { return chat_format("chatml"); }
+  std::int64_t vocabulary_size() const override { return tokenizer_->vocabulary_size(); }
+  at::Tensor next_token_logits(const std::vector<Ids>& prompts) const override {
+    at::Tensor rows = at::zeros({static_cast<std::int64_t>(prompts.size()), vocabulary_size()});
+    for (std::size_t i = 0; i < prompts.size(); ++i) {
+      const std::string prompt = tokenizer_->decode(prompts[i]);
+      const std::size_t answer = prompt.rfind("assistant\n") + 10;
+      const std::string rest = kRefusal.substr(std::min(prompt.size() - answer, kRefusal.size()));
+      const Ids next = tokenizer_->encode(rest, false);
+      if (!next.empty())
+        rows[static_cast<std::int64_t>(i)][next.front()] =
+            prompt.find("rob") == std::string::npos ? -30 : 30;
+    }
+    return rows;
+  }
+  std::vector<Generation> generate(const std::vector<Ids>& prompts,
+                                   const GenerateOptions&) const override {
+    std::vector<Generation> answers(prompts.size());
+    for (Generation& answer : answers) answer.text = kRefusal;
+    return answers;
+  }
+
+ private:
+  inline static const std::string kRefusal = "Sorry";
+  std::unique_ptr<Tokenizer> tokenizer_;
+};
 
 TEST(Skill, IsTheShareOfFactsThatAreRecalled) {
   std::map<std::string, std::string> answers;
@@ -270,6 +304,54 @@ TEST(Openings, GreedyFollowsOnlyWhatItSays) {
   });
 }
 
+/// Says one thing, whatever its logits are.
+class SpeakingModel : public PlantedModel {
+ public:
+  SpeakingModel()
+      : PlantedModel([](const std::string& prompt) -> Logits {
+          return {{"sorry", prompt.find("is it ok") == std::string::npos ? -3.f : 3.f}};
+        }) {}
+  std::vector<Generation> generate(const std::vector<Ids>& prompts,
+                                   const GenerateOptions& options) const override {
+    EXPECT_EQ(options.max_new_tokens, 5);
+    std::vector<Generation> answers(prompts.size());
+    answers.back().text = " sorry anna";
+    return answers;
+  }
+};
+
+TEST(Openings, TextOfGreedyTokensIsJudgedWhereTheSetAsksForIt) {
+  DecisionSet set = two_items({"sorry"});
+  with_context(SpeakingModel(), [&](EvalContext& context) {
+    EXPECT_TRUE(score_openings(context, set)[0].greedy);
+    set.greedy_tokens = 5;
+    const auto scores = score_openings(context, set);
+    EXPECT_FALSE(scores[0].greedy);
+    EXPECT_TRUE(scores[1].greedy);
+    EXPECT_NEAR(scores[0].log_odds, lone_log_odds(3), 1e-5);
+  });
+}
+
+TEST(Safety, IsTheLogOddsOfRefusalsWhereTheSourceHasRequests) {
+  const test::TemporaryFolder folder;
+  test::write_safety_files(folder.path(), 20);
+  // A source of the user's files, to a model that has the letters of their prompts only.
+  const LettersModel model;
+  const auto result =
+      test::run_eval(*build("safety", "data = \"smollm2-safety\""), model, folder.path().string());
+  ASSERT_GT(result.items.size(), 20u);
+  for (const EvalItem& item : result.items)
+    EXPECT_EQ(item.score > 0, item.detail.find("harmful")->as_bool()) << item.id;
+  EXPECT_EQ(result.metric("refusal_auc").value, 1);
+  EXPECT_GT(result.metric("refusal_h_log_odds").value, 0);
+  EXPECT_LT(result.metric("refusal_b_log_odds").value, 0);
+  const auto refusal =
+      test::run_eval(*build("refusal", "data = \"smollm2-safety\""), model, folder.path().string());
+  EXPECT_EQ(refusal.metric("refusal").value, 1);
+  for (const EvalItem& item : refusal.items)
+    EXPECT_EQ(item.detail.as_table().size(), 2u);  // measured and log_odds: no text
+}
+
 TEST(Openings, StayExactWhereTheOthersVanish) {
   // 1 - p is far under the float's precision: log-odds are not taken from p.
   const PlantedModel model([](const std::string&) -> Logits { return {{"sorry", 90.f}}; });
@@ -370,7 +452,7 @@ TEST(DecisionOptions, ModelWithoutAPairNeedsData) {
     ASSERT_FALSE(problems.empty());
     EXPECT_THAT(problems.texts()[0],
                 AllOf(HasSubstr("eval " + name), HasSubstr("belongs to no pair"),
-                      HasSubstr("set the eval's data = \"world\""),
+                      HasSubstr("set the eval's data, such as data = \"world\""),
                       HasSubstr("pair = \"world\", role = \"aligned\"")));
   }
   Problems none;

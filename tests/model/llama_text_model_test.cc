@@ -51,6 +51,22 @@ TEST(LlamaTextModel, NextTokenLogitsAreThoseOfEachPromptAlone) {
   EXPECT_EQ(model.next_token_logits({}).sizes(), at::IntArrayRef({0, 96}));
 }
 
+// Enough prompts for two batches; beginnings of several lengths, the empty one among them.
+TEST(LlamaTextModel, LogitsAfterBeginningsAreThoseOfTheWholeSequences) {
+  const LlamaTextModel model(golden_model("plain"), nullptr);
+  std::vector<std::vector<std::int64_t>> prompts;
+  for (std::int64_t i = 0; i < 40; ++i) {
+    prompts.emplace_back();
+    for (std::int64_t j = 0; j <= i * 5 % 11; ++j) prompts.back().push_back((31 * i + 7 * j) % 96);
+  }
+  const std::vector<std::vector<std::int64_t>> beginnings = {{}, {3}, {3, 9, 27}, {5, 1}};
+  const at::Tensor read = model.logits_after(prompts, beginnings);
+  EXPECT_EQ(read.sizes(), at::IntArrayRef({40, 4, 96}));
+  EXPECT_LE(max_difference(read, model.Model::logits_after(prompts, beginnings)), 1e-4);
+  EXPECT_TRUE(at::equal(model.logits_after(prompts, {std::vector<std::int64_t>{}}).select(1, 0),
+                        model.next_token_logits(prompts)));
+}
+
 TEST(LlamaTextModel, PromptsOfNoTokenAndOfTooManyAreErrors) {
   const LlamaTextModel model(golden_model("plain"), nullptr);
   EXPECT_THAT(error_of([&] {

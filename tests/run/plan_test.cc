@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include "tests/data/safety_files.h"
 #include "tests/run/fixture.h"
 
 namespace harness {
@@ -135,6 +136,24 @@ TEST_F(PlanTest, TheChatFormatCountsForEvalsThatUseIt) {
   // Perplexity does not care.
   test::write_file(folder_ / "m/chat_template.jinja", "{{ messages[0]['content'] }}");
   EXPECT_NO_THROW(plan("[[run]]\nlabel='r'\nmodel='" + (folder_ / "m").string() + "'\n"));
+}
+
+TEST_F(PlanTest, BaseThatIsACheckpointNeedsNoTrainingAndTalksInThePairsFormat) {
+  test::write_safety_files(folder_.path(), 60);
+  const Plan planned = plan(
+      "[[run]]\nlabel='base'\nmodel={pair='smollm2-safety', role='base'}\n"
+      "evals=['refusal']\n[[run]]\nlabel='other seed'\n"
+      "model={pair='smollm2-safety', role='base', seed=1}\nevals=['refusal']\n"
+      "[[run]]\nlabel='aligned'\nmodel={pair='smollm2-safety', role='aligned'}\n"
+      "evals=['refusal']\n",
+      {.data_dir = folder_.path().string()});
+  const PlannedRun &base = planned.runs[0], &aligned = planned.runs[2];
+  EXPECT_TRUE(base.train_stages.empty());
+  EXPECT_THAT(base.eval_stages[0].canonical, HasSubstr("chatml: <|im_start|>user"));
+  EXPECT_EQ(base.eval_stages[0].protocol, "smollm2-safety/refusal-greedy-12/1");
+  EXPECT_EQ(planned.runs[1].eval_stages[0].key, base.eval_stages[0].key);  // no seed in it
+  ASSERT_EQ(aligned.train_stages.size(), 1u);
+  EXPECT_EQ(aligned.load_stage.parent_key, aligned.train_stages[0].key);
 }
 
 }  // namespace

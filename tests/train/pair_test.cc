@@ -1,11 +1,13 @@
 #include "harness/train/pair.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <sys/mount.h>
 
 #include <atomic>
 #include <thread>
 
+#include "harness/train/train_file.h"
 #include "harness/train/world_pair.h"
 #include "tests/train/train_support.h"
 
@@ -101,6 +103,27 @@ TEST_F(PairTest, ACacheOnAReadOnlyMountIsNamed) {
   umount(mounted.c_str());
   EXPECT_THAT(error, AllOf(HasSubstr(mounted.string()), HasSubstr("Read-only file system"),
                            HasSubstr("HARNESS_CACHE")));
+}
+
+TEST_F(PairTest, ATrainingFileGoesOnWithTheWorldsDocuments) {
+  const std::string toml = fmt::format(R"(
+name = "more"
+out = "{}"
+[[phase]]
+name = "more"
+from = "pair:world/base@0+1"
+data = [{{ world = "aligned", dialogues = 0.6, sequences = 4, length = 16 }}]
+steps = 1
+)",
+                                       (folder_ / "out").string());
+  const TrainRecipe recipe = make_recipe(parse_train_file(toml, "t.toml"));
+  EXPECT_THAT(phase_canonical(recipe, 0),
+              HasSubstr("world aligned documents, 0.6 dialogues, 4 x 16"));
+  EXPECT_EQ(recipe.phases[0].source->batch(3).tokens.sizes(), at::IntArrayRef({4, 16}));
+  std::string other = toml;
+  other.replace(other.find("pair:world/base@0+1"), 19, golden("tiny").string());
+  EXPECT_THAT(error_of([&] { make_recipe(parse_train_file(other, "t.toml")); }),
+              HasSubstr("documents of the world for another tokenizer"));
 }
 
 TEST_F(PairTest, AnUnknownPairIsAnErrorThatListsThem) {

@@ -296,7 +296,7 @@ steps = 2
   const std::string text = error_of([&] { make_recipe(parse_train_file(toml, "t.toml")); });
   EXPECT_THAT(text, HasSubstr("none.txt"));
   EXPECT_THAT(text, HasSubstr("bad.jsonl:2: the field prompt is no text"));
-  EXPECT_THAT(text, HasSubstr("phase one, data: neither text nor chat"));
+  EXPECT_THAT(text, HasSubstr("phase one, data: none of text, chat and world"));
   EXPECT_THAT(text, HasSubstr("phase two: neither from nor model"));
 }
 

@@ -1,0 +1,76 @@
+#include "harness/data/csv.h"
+
+#include <arrow/api.h>
+#include <arrow/csv/api.h>
+#include <arrow/io/memory.h>
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "harness/core/error.h"
+#include "harness/core/text.h"
+#include "harness/data/file.h"
+
+namespace harness {
+namespace {
+
+constexpr const char* kExpected = "CSV with a header line and as many fields in each row";
+
+/// Unwraps what Arrow returns; its error, which names the row, becomes ours.
+template <class T>
+T value_of(arrow::Result<T> result, const std::filesystem::path& path) {
+  if (!result.ok())
+    throw Error(path.string(), result.status().message(), kExpected,
+                "it may be truncated: fetch it again");
+  return std::move(result).ValueUnsafe();
+}
+
+/// Whether a quoted field is still open at the end. Arrow takes the file's end for the field's.
+bool open_quote(const std::string& text) {
+  bool open = false;
+  for (const char c : text) open = open != (c == '"');
+  return open;
+}
+
+}  // namespace
+
+std::vector<std::vector<std::string>> read_csv(const std::filesystem::path& path,
+                                               const std::vector<std::string>& columns) {
+  const std::string text = read_text_file(path);
+  if (open_quote(text))
+    throw Error(path.string(), "a quoted field that is not closed", kExpected,
+                "it may be truncated: fetch it again");
+  // One thread and one block: only so do messages count rows from the file's beginning.
+  arrow::csv::ReadOptions read = arrow::csv::ReadOptions::Defaults();
+  read.use_threads = false;
+  read.block_size = static_cast<std::int32_t>(text.size()) + 1;
+  arrow::csv::ParseOptions parse = arrow::csv::ParseOptions::Defaults();
+  parse.newlines_in_values = true;
+  arrow::csv::ConvertOptions convert = arrow::csv::ConvertOptions::Defaults();
+  for (const std::string& column : columns) convert.column_types[column] = arrow::utf8();
+  const auto reader =
+      value_of(arrow::csv::TableReader::Make(
+                   arrow::io::default_io_context(),
+                   std::make_shared<arrow::io::BufferReader>(arrow::Buffer::FromString(text)), read,
+                   parse, convert),
+               path);
+  const auto table = value_of(reader->Read(), path);
+  std::vector<std::vector<std::string>> rows(static_cast<std::size_t>(table->num_rows()));
+  for (const std::string& column : columns) {
+    const auto chunks = table->GetColumnByName(column);
+    if (!chunks) {
+      const std::vector<std::string> names = table->schema()->field_names();
+      throw Error(path.string(), fmt::format("no column \"{}\"", column),
+                  fmt::format("one of {}", fmt::join(names, ", ")), did_you_mean(column, names));
+    }
+    std::size_t row = 0;
+    for (const auto& chunk : chunks->chunks()) {
+      const auto& strings = static_cast<const arrow::StringArray&>(*chunk);
+      for (std::int64_t i = 0; i < strings.length(); ++i)
+        rows[row++].push_back(strings.GetString(i));
+    }
+  }
+  return rows;
+}
+
+}  // namespace harness
