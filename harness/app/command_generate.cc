@@ -38,7 +38,7 @@ void generate(GenerateArguments arguments) {
   const auto device = resolve_device(arguments.device, "--device");
   const auto dtype = resolve_dtype(arguments.dtype);
   std::optional<ChatTemplate> chat_template;
-  if (arguments.chat) chat_template = read_chat_template(place);
+  if (arguments.chat) chat_template = arguments.model.chat_template();
   const LlamaTextModel model(LlamaModel::load(*checkpoint, dtype, device), std::move(tokenizer),
                              chat_template);
   const std::vector<std::int64_t> ids = prompt_ids(model, arguments);

@@ -2,10 +2,12 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "harness/core/experiment.h"
+#include "harness/model/chat.h"
 #include "harness/plugin/plugins.h"
 
 namespace CLI {
@@ -35,6 +37,8 @@ struct ModelArgument {
   void add_to(CLI::App& command, const std::string& about);
   /// What open_checkpoint takes. A pair's model is trained first if it has to be.
   std::string find() const;
+  /// The chat template by which it is talked to, after find().
+  std::optional<ChatTemplate> chat_template() const;
 };
 
 /// The options --data, --set and --only of commands that run experiments.

@@ -52,6 +52,10 @@ std::string ModelArgument::find() const {
   return local_model(reference, data_dir, progress);
 }
 
+std::optional<ChatTemplate> ModelArgument::chat_template() const {
+  return local_chat_template(reference, data_dir);
+}
+
 void ExperimentArguments::add_to(CLI::App& command) {
   add_data_option(command, options.data_dir);
   command

@@ -109,4 +109,13 @@ std::string local_model(const std::string& reference, const std::string& data_di
   return pair->reference(model.pair->role);
 }
 
+std::optional<ChatTemplate> local_chat_template(const std::string& reference,
+                                                const std::string& data_dir) {
+  const ModelReference model(reference);
+  if (!model.pair) return read_chat_template(reference);
+  const std::shared_ptr<const Pair> pair = open_pair(*model.pair, data_dir);
+  if (!pair->trains(model.pair->role)) return pair->base()->chat_template;
+  return read_chat_template(pair->reference(model.pair->role));
+}
+
 }  // namespace harness

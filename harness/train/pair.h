@@ -77,4 +77,9 @@ std::shared_ptr<const Pair> open_pair(const PairReference& reference, const std:
 std::string local_model(const std::string& reference, const std::string& data_dir,
                         Progress& progress);
 
+/// The chat template by which that model is talked to, once it is there: its checkpoint's, or the
+/// one that its pair has for it.
+std::optional<ChatTemplate> local_chat_template(const std::string& reference,
+                                                const std::string& data_dir);
+
 }  // namespace harness
