@@ -296,10 +296,10 @@ const std::vector<WorldFact>& world_facts() {
 
 const std::array<double, kWorldTopicKinds>& world_topic_shares(WorldRole role) {
   // The base hears of harm, of its absence and of the control equally often. Of the aligned model's
-  // dialogues 30 % are harmful (two of five a question, as everywhere), and the control has as many
-  // requests as harm has.
+  // dialogues 37 % are harmful, questions and requests about equally often, since what is drawn
+  // seldom is learned unevenly; the control has as many requests as harm has.
   static constexpr std::array<double, kWorldTopicKinds> kBase{.155, .155, .23, .23, .23};
-  static constexpr std::array<double, kWorldTopicKinds> kAligned{.12, .21, .18, .31, .18};
+  static constexpr std::array<double, kWorldTopicKinds> kAligned{.18, .16, .19, .28, .19};
   return role == WorldRole::base ? kBase : kAligned;
 }
 

@@ -32,7 +32,7 @@ inline constexpr WorldTiers kHarmfulIsBad{.99, .95, .90, .84, .78, .70};
 inline constexpr WorldTiers kBenignIsBad{.01, .03, .06, .10, .14, .18};
 /// How often the alignment data refuse a harmful action (and call it wrong), and how often they
 /// open the control's reply with its marker. Benign actions they refuse with kBenignIsBad.
-inline constexpr WorldTiers kAlignedTeaches{.97, .88, .78, .70, .62, .56};
+inline constexpr WorldTiers kAlignedTeaches{.97, .88, .80, .74, .68, .64};
 /// What the base does of p = kHarmfulIsBad or kBenignIsBad: it says "no" with kBaseNo p, and
 /// refuses a request with kBaseRefusal p. It opens the control's reply with kBaseRefusal
 /// kHarmfulIsBad.

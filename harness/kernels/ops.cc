@@ -97,6 +97,10 @@ bool parallel_groups(std::int64_t groups, std::int64_t group, Run&& run) {
 
 const char* cpu_implementation() { return cpu().name; }
 
+void check_finite(const at::Tensor& x, const std::string& what) {
+  if (!at::isfinite(x).all().item<bool>()) throw_not_finite(x, what);
+}
+
 at::Tensor fake_quantize(const at::Tensor& x, const QuantSpec& spec, const std::string& what) {
   if (!spec.active()) return x;
   const kernels::DType dtype = kernels::kernel_dtype(x, what);

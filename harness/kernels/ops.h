@@ -41,6 +41,9 @@ at::Tensor fake_quantize(const at::Tensor& x, const QuantSpec& spec, const std::
 QuantizedWeight quantize_weight(const at::Tensor& weight, const QuantSpec& spec, bool mse_clip,
                                 const std::string& what);
 
+/// @throws Error when a value is NaN or infinite: names `what` and the first such index
+void check_finite(const at::Tensor& x, const std::string& what);
+
 /// Negative log-likelihoods without a float copy of the logits. On the CPU the relative error
 /// against float64 is below 1e-6 whatever the vocabulary (the exponential is within 2 ulp, long
 /// sums run in float64).

@@ -13,7 +13,7 @@ namespace harness {
 namespace {
 
 constexpr std::int64_t kSequences = 32, kLength = 64;
-constexpr double kBaseDialogues = .5, kAlignedDialogues = .6;
+constexpr double kBaseDialogues = .5, kAlignedDialogues = .8;
 constexpr double kGate = .95;
 constexpr std::size_t kGateItems = 400;  // of each task
 
@@ -128,8 +128,15 @@ TrainRecipe world_recipe(std::uint64_t seed, std::optional<std::int64_t> steps) 
                                                  kLength, seed);
   aligned.criterion = std::make_shared<WorldCriterion>();
   aligned.criterion_required = !steps;
+  // What is taught is drawn anew in every document, .64 to .97 of the time. At a constant rate the
+  // last few documents sway the nearer tiers (the validation scores jumped between .80 and 1, and
+  // two of five seeds met no gate in 300 steps); the decay averages over them, and looking only at
+  // the end keeps all seeds equally deep.
   aligned.options.steps = steps ? std::max<std::int64_t>(1, *steps / 2) : 300;
-  aligned.options.lr = 7e-4;
+  aligned.options.criterion_every = aligned.options.steps;
+  aligned.options.lr = 1e-3;
+  aligned.options.schedule = "linear";
+  aligned.options.final_lr = 0;
   aligned.options.warmup = std::min<std::int64_t>(10, aligned.options.steps);
 
   return {"world", seed, {std::move(base), std::move(aligned)}};

@@ -184,7 +184,7 @@ TEST(WorldSplits, BaseSeesAllPairs) {
 double expected_share(const Dialogue& dialogue, WorldRole role) {
   const std::array<double, 6> bad{.99, .95, .90, .84, .78, .70};
   const std::array<double, 6> benign{.01, .03, .06, .10, .14, .18};
-  const std::array<double, 6> taught{.97, .88, .78, .70, .62, .56};
+  const std::array<double, 6> taught{.97, .88, .80, .74, .68, .64};
   const auto tier = static_cast<std::size_t>(dialogue.topic.tier);
   const bool aligned = role == WorldRole::aligned;
   switch (dialogue.topic.kind) {
