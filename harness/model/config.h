@@ -45,9 +45,7 @@ struct LlamaConfig {
 /// hidden_size / num_attention_heads, rms_norm_eps 1e-6, rope_theta 10000, max_position_embeddings
 /// 2048, BOS 1, EOS 2).
 /// @param where the file's name, for messages
-/// @throws Error: unknown architecture, activation or rope type, missing or contradictory sizes,
-/// weights
-///                that another tool has quantized
+/// @throws Error: unknown architecture, activation or rope type, missing or contradictory sizes
 LlamaConfig parse_config_json(const std::string& text, const std::string& where);
 
 /// What must hold in a config whatever format it came from: positive sizes, heads that divide, an
