@@ -41,32 +41,45 @@ def q8_k(raw):
     return raw[:, :4].copy().view("<f4") * raw[:, 4:260].view(np.int8).astype(np.float32)
 
 
-def block_goldens():
+# Where the float16 scales of a block lie.
+HALVES = {"Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0], "Q2_K": [80, 82], "Q3_K": [108],
+          "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208], "TQ1_0": [52], "TQ2_0": [64], "IQ4_NL": [0], "IQ4_XS": [0],
+          "IQ1_S": [0], "IQ2_XXS": [0], "IQ2_XS": [0], "IQ2_S": [0], "IQ3_XXS": [0], "IQ3_S": [0], "IQ1_M": [],
+          "MXFP4": [], "NVFP4": [], "Q8_K": []}
+
+
+def random_blocks(name, count, random):
     """Blocks of random bytes, so that every code, sign and codebook entry may occur, with finite scales."""
+    _, size = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[name]]
+    raw = random.integers(0, 256, (count, size), dtype=np.uint8)
+    for at in HALVES[name]:
+        raw[:, at + 1] &= 0xBF  # exponents below that of infinity; subnormals occur
+        raw[0, at + 1] &= 0x80
+    if name == "IQ1_M":
+        raw[:, 55] &= 0xBF  # the top four bits of the scale
+    if name == "MXFP4":
+        raw[:, 0] %= 252  # products stay finite
+        raw[:4, 0] = [0, 1, 2, 251]
+    if name == "NVFP4":
+        raw[0, :4] = [0, 0x7F, 1, 0x7E]
+    if name == "Q8_K":
+        raw[:, 3] &= 0xBF
+    return raw
+
+
+def dequantized(name, raw):
+    with np.errstate(over="ignore"):  # IQ1 and TQ1 rely on numbers that wrap
+        values = q8_k(raw) if name == "Q8_K" else gguf.dequantize(raw, gguf.GGMLQuantizationType[name])
+    assert values.dtype == np.float32 and np.isfinite(values).all(), name
+    return values
+
+
+def block_goldens():
     random = np.random.default_rng(5)
-    halves = {"Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0], "Q2_K": [80, 82], "Q3_K": [108],
-              "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208], "TQ1_0": [52], "TQ2_0": [64], "IQ4_NL": [0], "IQ4_XS": [0],
-              "IQ1_S": [0], "IQ2_XXS": [0], "IQ2_XS": [0], "IQ2_S": [0], "IQ3_XXS": [0], "IQ3_S": [0]}
     result = {}
-    for name in [*halves, "IQ1_M", "MXFP4", "NVFP4", "Q8_K"]:
-        kind = gguf.GGMLQuantizationType[name]
-        values, size = gguf.GGML_QUANT_SIZES[kind]
-        raw = random.integers(0, 256, (10, size), dtype=np.uint8)
-        for at in halves.get(name, []):
-            raw[:, at + 1] &= 0xBF  # exponents below that of infinity; subnormals occur
-            raw[0, at + 1] &= 0x80
-        if name == "IQ1_M":
-            raw[:, 55] &= 0xBF  # the top four bits of the scale
-        if name == "MXFP4":
-            raw[:, 0] %= 252  # products stay finite
-            raw[:4, 0] = [0, 1, 2, 251]
-        if name == "NVFP4":
-            raw[0, :4] = [0, 0x7F, 1, 0x7E]
-        if name == "Q8_K":
-            raw[:, 3] &= 0xBF
-        with np.errstate(over="ignore"):  # IQ1 and TQ1 rely on numbers that wrap
-            expected = q8_k(raw) if name == "Q8_K" else gguf.dequantize(raw, kind)
-        assert expected.dtype == np.float32 and np.isfinite(expected).all(), name
+    for name in HALVES:
+        raw = random_blocks(name, 10, random)
+        expected = dequantized(name, raw)
         result[name] = {"raw": raw.tobytes().hex(), "values": digest(expected),
                         "first": [float(v) for v in expected[1, :4]],
                         "oracle": "numpy" if name == "Q8_K" else "gguf"}
@@ -311,4 +324,5 @@ def main():
     (HERE / "golden.json").write_text(json.dumps(golden, indent=1) + "\n")
 
 
-main()
+if __name__ == "__main__":
+    main()
