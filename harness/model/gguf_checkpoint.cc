@@ -28,10 +28,12 @@ constexpr std::array<Names, 3> kOutside = {{
     {"output_norm", "model.norm"},
     {"output", "lm_head"},
 }};
-constexpr std::array<Names, 9> kInBlock = {{
+constexpr std::array<Names, 11> kInBlock = {{
     {"attn_norm", "input_layernorm"},
     {"attn_q", "self_attn.q_proj"},
     {"attn_k", "self_attn.k_proj"},
+    {"attn_q_norm", "self_attn.q_norm"},
+    {"attn_k_norm", "self_attn.k_norm"},
     {"attn_v", "self_attn.v_proj"},
     {"attn_output", "self_attn.o_proj"},
     {"ffn_norm", "post_attention_layernorm"},
@@ -166,8 +168,10 @@ class GgufCheckpoint : public Checkpoint {
     return *found->second;
   }
 
-  /// Rows of q and k where Hugging Face has them.
+  /// Rows of q and k where Hugging Face has them. Only "llama" is turned by neighbouring pairs;
+  /// Qwen's rows stand as in Hugging Face's files.
   at::Tensor in_order(std::string_view name, const at::Tensor& rows) const {
+    if (file_.get<std::string>("general.architecture") != "llama") return rows;
     if (name.find(".q_proj.") != name.npos)
       return undo_permutation(rows, config_.num_attention_heads);
     if (name.find(".k_proj.") != name.npos)
