@@ -56,7 +56,7 @@ def expected_of_gguf(path, heads):
         if inner in ("attn_q", "attn_k"):
             n = heads[inner]
             values = values.reshape(n, values.shape[0] // n // 2, 2, -1).swapaxes(1, 2).reshape(values.shape)
-        result[hugging_face(tensor.name)] = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
+        result[hugging_face(tensor.name)] = torch.from_numpy(np.array(values, dtype=np.float32))
     return result
 
 

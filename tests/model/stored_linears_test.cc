@@ -173,7 +173,8 @@ void write_model(const fs::path& folder, const std::string& scheme) {
 }
 
 TEST(QuantizedCheckpoint, IsALlamaInEveryScheme) {
-  for (const auto& [scheme, entry] : golden_linears().items()) {
+  const json golden = golden_linears();
+  for (const auto& [scheme, entry] : golden.items()) {
     test::TemporaryFolder folder;
     write_model(folder.path(), scheme);
     auto checkpoint = open_checkpoint(folder.path().string());
