@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <optional>
 
 #include "harness/core/error.h"
 #include "harness/model/mapped_tensor.h"
@@ -208,7 +209,7 @@ at::Tensor order_of_groups(const LinearParts& parts, const char* g_idx, std::int
   if (least < 0 || most >= count)
     parts.refuse(g_idx, fmt::format("names group {}", least < 0 ? least : most),
                  fmt::format("0 to {}: groups of {} of {} inputs", count - 1, group, parts.in()));
-  auto [values, order] = groups.sort(/*stable=*/true);
+  auto [values, order] = groups.sort(/*stable=*/std::optional(true), /*dim=*/0);
   if (!values.equal(sorted))
     parts.refuse(g_idx, "gives the groups different numbers of inputs",
                  fmt::format("{} inputs for each of {} groups", group, count));

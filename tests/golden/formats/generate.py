@@ -182,9 +182,10 @@ def awq(folder, name, version):
             values = dequantize_gemm(packed.qweight, packed.qzeros, packed.scales, 4, 32).t()
         else:
             packed = gemv.WQLinear_GEMV.from_linear(source, 4, 32, scales=scales, zeros=zeros.half())
-            wide = lambda x: x.half().repeat_interleave(32, 1)
-            codes = torch.round((w + wide(zeros * scales)) / wide(scales))
-            values = (codes - wide(zeros)) * wide(scales)
+            codes, zero_codes = (torch.stack([x >> 4 * i & 15 for i in range(8)], -1).flatten(1)
+                                 for x in (packed.qweight, packed.qzeros))
+            groups = torch.arange(inputs) // 32  # rows of zero points and scales are padded
+            values = (codes - zero_codes[:, groups]) * packed.scales[:, groups]
         digests[place] = digest(values)
         for part in ("qweight", "qzeros", "scales"):
             tensors[f"{name}.{place}.{part}"] = getattr(packed, part).contiguous()
