@@ -230,6 +230,12 @@ Table paired_table(const ResultStore& store, const std::string& experiment,
       table.notes.push_back(
           fmt::format("{}: nothing was measured of it and of the reference too", run.label));
   }
+  std::set<std::string> protocols;
+  for (const auto& row : table.rows) protocols.insert(row[1].text);
+  if (protocols.size() == 1) {
+    table.columns[1].machine_only = true;
+    table.notes.push_back("Protocol: " + *protocols.begin());
+  }
   table.notes.push_back(
       "±: standard error from the items' differences; higher, lower: items whose score rose or "
       "fell");

@@ -213,7 +213,7 @@ def main():
 
 `python tests/bench/formats.py SmolLM2-135M-Instruct.Q4_1.gguf` ({versions}):
 
-| format | library and model | tensors | values | with another bit | max difference |
+| format | library and model | tensors | values | values that differ in any bit | max difference |
 |---|---|---:|---:|---:|---:|
 {table}
 
