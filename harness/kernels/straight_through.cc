@@ -93,9 +93,7 @@ class StraightThrough : public torch::autograd::Function<StraightThrough> {
     const Kind kind = context->saved_data["weight"].toBool() ? Kind::weight : Kind::activation;
     const at::ScalarType compute = x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
     const std::int64_t group = spec.group == 0 ? x.size(-1) : spec.group;
-    auto groups = [&](const at::Tensor& values) {
-      return values.to(compute).reshape({-1, group});
-    };
+    auto groups = [&](const at::Tensor& values) { return values.to(compute).reshape({-1, group}); };
     const at::Tensor gradient = gradient_of(groups(gradients[0]), groups(x), spec, kind);
     return {gradient.view(x.sizes()).to(x.scalar_type()), {}, {}, {}};
   }

@@ -6,10 +6,10 @@
 
 #include "harness/core/format.h"
 
-// Fake quantization that can be trained through (methods.md section 2, "Gradient"): straight through
-// the rounding, the zero point a constant; the clamp and the scale keep their own gradients, and an
-// extreme hands its share evenly to the values that reach it. Any device, any order of gradients but
-// the first is not there.
+// Fake quantization that can be trained through (methods.md section 2, "Gradient"): straight
+// through the rounding, the zero point a constant; the clamp and the scale keep their own
+// gradients, and an extreme hands its share evenly to the values that reach it. Any device, any
+// order of gradients but the first is not there.
 
 namespace harness {
 

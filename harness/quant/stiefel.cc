@@ -15,8 +15,7 @@ at::Tensor matrix_sum(const at::Tensor& values) { return values.sum({-2, -1}, /*
 
 /// The canonical inner product of a tangent vector with itself: tr(U^T (I - R R^T / 2) U).
 at::Tensor squared_norm(const at::Tensor& point, const at::Tensor& tangent) {
-  return matrix_sum(tangent.square()) -
-         0.5 * matrix_sum(at::matmul(point.mT(), tangent).square());
+  return matrix_sum(tangent.square()) - 0.5 * matrix_sum(at::matmul(point.mT(), tangent).square());
 }
 
 /// The direction in which Adam goes, before the learning rate.
@@ -49,8 +48,7 @@ void adam_step(at::Tensor& parameter, AdamMoments& moments, const at::Tensor& gr
 
 void stiefel_adam_step(at::Tensor& point, AdamMoments& moments, const at::Tensor& gradient,
                        double lr, std::int64_t step, const AdamOptions& options) {
-  const at::Tensor riemannian =
-      gradient - at::matmul(at::matmul(point, gradient.mT()), point);
+  const at::Tensor riemannian = gradient - at::matmul(at::matmul(point, gradient.mT()), point);
   moments.first.mul_(options.beta1).add_(riemannian, 1 - options.beta1);
   moments.second.mul_(options.beta2).add_(squared_norm(point, riemannian), 1 - options.beta2);
   const at::Tensor u = direction_of(moments, step, options).mul_(-lr);
@@ -58,8 +56,8 @@ void stiefel_adam_step(at::Tensor& point, AdamMoments& moments, const at::Tensor
   at::Tensor a = at::matmul(u, point.mT());
   a = a - a.mT();
   const at::Tensor turned = at::cat({point, moments.first}, -1);
-  const at::Tensor both = at::linalg_solve(identity_like(point) - 0.5 * a,
-                                           turned + 0.5 * at::matmul(a, turned));
+  const at::Tensor both =
+      at::linalg_solve(identity_like(point) - 0.5 * a, turned + 0.5 * at::matmul(a, turned));
   const std::int64_t n = point.size(-1);
   point.copy_(both.narrow(-1, 0, n));
   moments.first.copy_(both.narrow(-1, n, n));
@@ -71,8 +69,7 @@ at::Tensor nearest_orthogonal(const at::Tensor& matrices) {
   at::Tensor result = matrices;
   double error = orthogonality_error(result);
   for (;;) {
-    const at::Tensor next =
-        at::matmul(result, 1.5 * eye - 0.5 * at::matmul(result.mT(), result));
+    const at::Tensor next = at::matmul(result, 1.5 * eye - 0.5 * at::matmul(result.mT(), result));
     const double next_error = orthogonality_error(next);
     if (!(next_error < error)) return result;
     result = next;
@@ -83,15 +80,11 @@ at::Tensor nearest_orthogonal(const at::Tensor& matrices) {
 void stiefel_stabilize(at::Tensor& point, AdamMoments& moments) {
   point.copy_(nearest_orthogonal(point));
   const at::Tensor& momentum = moments.first;
-  moments.first.copy_(
-      0.5 * (momentum - at::matmul(at::matmul(point, momentum.mT()), point)));
+  moments.first.copy_(0.5 * (momentum - at::matmul(at::matmul(point, momentum.mT()), point)));
 }
 
 double orthogonality_error(const at::Tensor& matrices) {
-  return (at::matmul(matrices.mT(), matrices) - identity_like(matrices))
-      .abs()
-      .max()
-      .item<double>();
+  return (at::matmul(matrices.mT(), matrices) - identity_like(matrices)).abs().max().item<double>();
 }
 
 }  // namespace harness

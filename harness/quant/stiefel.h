@@ -5,8 +5,8 @@
 #include <cstdint>
 
 // Adam on orthogonal matrices, as geoopt 0.5.1 does it (RiemannianAdam on its canonical Stiefel
-// manifold), and plain Adam. Both batched: every matrix in the last two dimensions is a point of its
-// own.
+// manifold), and plain Adam. Both batched: every matrix in the last two dimensions is a point of
+// its own.
 
 namespace harness {
 
@@ -27,8 +27,8 @@ AdamMoments stiefel_moments(const at::Tensor& point);
 void adam_step(at::Tensor& parameter, AdamMoments& moments, const at::Tensor& gradient, double lr,
                std::int64_t step, const AdamOptions& options = {});
 
-/// One step on the manifold, in place: the Riemannian gradient G - R G^T R, a second moment from its
-/// canonical norm, and Cayley's retraction, which carries the first moment along.
+/// One step on the manifold, in place: the Riemannian gradient G - R G^T R, a second moment from
+/// its canonical norm, and Cayley's retraction, which carries the first moment along.
 /// @param point    [..., n, n], orthogonal
 /// @param gradient the Euclidean one, of the same shape
 /// @param step     counted from 1

@@ -57,20 +57,17 @@ class TargetWriter {
     const std::int64_t sequences = tokens.size(0), length = tokens.size(1);
     const std::int64_t columns = k == 0 ? vocabulary_ : k;
     targets_.logits = at::empty({sequences, length, columns}, model.dtype());
-    targets_.log_sum_exp = at::empty(
-        {sequences, length}, model.dtype() == at::kDouble ? at::kDouble : at::kFloat);
+    targets_.log_sum_exp =
+        at::empty({sequences, length}, model.dtype() == at::kDouble ? at::kDouble : at::kFloat);
     if (k > 0)
-      targets_.indices =
-          at::empty({sequences, length, columns},
-                    vocabulary_ <= kSmallVocabulary ? at::kShort : at::kInt);
+      targets_.indices = at::empty({sequences, length, columns},
+                                   vocabulary_ <= kSmallVocabulary ? at::kShort : at::kInt);
   }
 
   /// @param first   of the rows, all positions counted
   /// @param indices int64 [n, k]; undefined where k is 0
   void write(std::int64_t first, const at::Tensor& logits, const at::Tensor& indices) {
-    auto rows = [&](at::Tensor& all) {
-      return all.flatten(0, 1).narrow(0, first, logits.size(0));
-    };
+    auto rows = [&](at::Tensor& all) { return all.flatten(0, 1).narrow(0, first, logits.size(0)); };
     at::Tensor where = targets_.log_sum_exp.flatten().narrow(0, first, logits.size(0));
     where.copy_(exponentials(logits).log_sum_exp.squeeze(-1));
     rows(targets_.logits).copy_(indices.defined() ? logits.gather(1, indices) : logits);
@@ -85,9 +82,7 @@ class TargetWriter {
 };
 
 /// Largest first; of equal ones those that torch.topk puts first.
-at::Tensor top(const at::Tensor& values, std::int64_t k) {
-  return std::get<1>(values.topk(k, -1));
-}
+at::Tensor top(const at::Tensor& values, std::int64_t k) { return std::get<1>(values.topk(k, -1)); }
 
 void check_k(const char* name, std::int64_t k, std::int64_t vocabulary) {
   if (k < 0 || k > vocabulary)
@@ -107,9 +102,10 @@ class SubsetKl {
     if (targets.indices.defined())
       indices_ = unpacked_indices(rows(targets.indices), logits.device());
     const at::Tensor theirs = rows(targets.logits).to(logits.device()).to(at::kDouble);
-    log_p_ = renormalise
-                 ? at::log_softmax(theirs, -1)
-                 : theirs - rows(targets.log_sum_exp).to(logits.device()).to(at::kDouble).unsqueeze(-1);
+    log_p_ =
+        renormalise
+            ? at::log_softmax(theirs, -1)
+            : theirs - rows(targets.log_sum_exp).to(logits.device()).to(at::kDouble).unsqueeze(-1);
     p_ = log_p_.exp();
     const at::Tensor ours =
         (indices_.defined() ? logits.gather(1, indices_) : logits).to(at::kDouble);
@@ -149,8 +145,7 @@ at::Tensor CrossEntropy::backward(const at::Tensor& logits, std::int64_t sequenc
   const Exponentials e = exponentials(logits);
   const at::Tensor targets =
       tokens_[sequence].narrow(0, first + 1, logits.size(0)).to(logits.device()).unsqueeze(-1);
-  sums[0] +=
-      (e.log_sum_exp - logits.gather(1, targets).to(at::kDouble)).sum().item<double>();
+  sums[0] += (e.log_sum_exp - logits.gather(1, targets).to(at::kDouble)).sum().item<double>();
   at::Tensor gradient = e.values.div_(e.sum);
   gradient.scatter_add_(1, targets, at::full({1, 1}, -1, gradient.options()).expand_as(targets));
   return gradient.to(logits.scalar_type());

@@ -12,8 +12,8 @@
 #include "harness/model/llama.h"
 
 // What a transform is trained on: a loss over the logits of the calibration text's positions. The
-// trainer hands it the logits some tokens at a time, so that no more than that many float32 copies of
-// a whole vocabulary are ever held (methods.md section 6, "Cost").
+// trainer hands it the logits some tokens at a time, so that no more than that many float32 copies
+// of a whole vocabulary are ever held (methods.md section 6, "Cost").
 
 namespace harness {
 
@@ -91,7 +91,8 @@ DistillationTargets distillation_targets(const at::Tensor& tokens, const LlamaMo
                                          const LlamaModel* base, const DistillationOptions& options,
                                          Progress& progress);
 
-/// The same, read from `file` where an earlier call has left it there, else left there (unless empty).
+/// The same, read from `file` where an earlier call has left it there, else left there (unless
+/// empty).
 /// @param key  digest of everything that determines the targets: a file of another key is replaced
 /// @param make gives the targets
 DistillationTargets stored_targets(const std::filesystem::path& file, const std::string& key,
