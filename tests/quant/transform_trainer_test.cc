@@ -152,7 +152,7 @@ TEST(TransformedBlock, EachTensorCounts) {
     drop(part);
     EXPECT_GT(difference(logits_of(*model, tokens, part, quantized(4, 4)), expected), 1e-3) << name;
   };
-  expect_other("r_res", [](Transform& t) { t.r_res = {}; });
+  expect_other("r_res", [](Transform& t) { t.r_res = at::Tensor(); });
   expect_other("r_ov", [](Transform& t) { t.r_ov.clear(); });
   expect_other("s_qk", [](Transform& t) { t.s_qk.clear(); });
   expect_other("s_ov", [](Transform& t) { t.s_ov.clear(); });
