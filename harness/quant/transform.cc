@@ -105,7 +105,8 @@ void fold_block(const LlamaConfig& config, LlamaBlock& block, const Reader& read
   const at::Tensor r_res = read("r_res", t.r_res, {d, d});
   const at::Tensor r_ov = read("r_ov", t.r_ov, layer, {kv_heads, e, e});
   const at::Tensor s_ov = read("s_ov", t.s_ov, layer, {kv_heads * e});
-  const at::Tensor s_qk = read("s_qk", t.s_qk, layer, {kv_heads * e});
+  const bool in_norms = block.k_norm.defined();  // S_qk: what lies before a norm would be undone
+  const at::Tensor s_qk = read("s_qk", t.s_qk, layer, {in_norms ? e : kv_heads * e});
   const at::Tensor s_up_down = read("s_up_down", t.s_up_down, layer, {f});
   const at::Tensor s_norm_attn = read("s_norm_attn", t.s_norm_attn, layer, {d});
   const at::Tensor s_norm_mlp = read("s_norm_mlp", t.s_norm_mlp, layer, {d});
@@ -130,9 +131,9 @@ void fold_block(const LlamaConfig& config, LlamaBlock& block, const Reader& read
     return t.online_down ? hadamard_transform(y) : y;
   };
 
-  change_linear(block.q, attention_in,
-                [&](const at::Tensor& x) { return unscaled(x, repeated(s_qk)); });
-  change_linear(block.k, attention_in, [&](const at::Tensor& x) { return scaled(x, s_qk); });
+  const at::Tensor k_scale = in_norms ? at::Tensor() : s_qk, q_scale = repeated(k_scale);
+  change_linear(block.q, attention_in, [&](const at::Tensor& x) { return unscaled(x, q_scale); });
+  change_linear(block.k, attention_in, [&](const at::Tensor& x) { return scaled(x, k_scale); });
   change_linear(block.v, attention_in,
                 [&](const at::Tensor& x) { return rotated_heads(unscaled(x, s_ov), r_ov); });
   change_linear(block.o, o_in, residual);
@@ -140,6 +141,10 @@ void fold_block(const LlamaConfig& config, LlamaBlock& block, const Reader& read
   change_linear(block.up, mlp_in, [&](const at::Tensor& x) { return unscaled(x, s_up_down); });
   change_linear(block.down, down_in, residual);
 
+  if (in_norms) {
+    block.q_norm.copy_(unscaled(widened(block.q_norm), s_qk));
+    block.k_norm.copy_(scaled(widened(block.k_norm), s_qk));
+  }
   auto set_gain = [](at::Tensor& gain, const at::Tensor& scale) {
     gain.copy_(unscaled(at::ones(gain.sizes(), gain.options().dtype(at::kDouble)), scale));
   };
@@ -147,9 +152,15 @@ void fold_block(const LlamaConfig& config, LlamaBlock& block, const Reader& read
   set_gain(block.post_attention_norm, s_norm_mlp);
 }
 
+void log_partial_hadamards(const LlamaConfig& config, const Transform& t) {
+  if (t.online_down) log_partial_hadamard("input of down", config.intermediate_size);
+  if (t.online_heads) log_partial_hadamard("input of o, across heads", config.num_attention_heads);
+  if (t.online_qk) log_partial_hadamard("Q and K", config.head_dim);
+}
+
 void add_online_steps(LlamaBlock& block, const Transform& t, std::int64_t head_dim) {
   auto add = [&](ActivationSite site, const char* name, std::int64_t inner) {
-    assert(block.at(site).empty());
+    assert(block.at(site).empty());  // what stands there would come before, what is folded after it
     block.at(site).push_back(
         {name, [inner](const at::Tensor& x) { return hadamard_transform(x, inner); }});
   };
@@ -170,6 +181,7 @@ void fold(LlamaModel& model, const Transform& transform) {
   const LlamaConfig& config = model.config();
   const Reader read(model);
   const at::Tensor r_res = read("r_res", transform.r_res, {config.hidden_size, config.hidden_size});
+  log_partial_hadamards(config, transform);
   model.untie();
   for (std::size_t layer = 0; layer < model.blocks().size(); ++layer) {
     fold_block(config, model.blocks()[layer], read, transform, layer);
@@ -180,6 +192,14 @@ void fold(LlamaModel& model, const Transform& transform) {
   change_rows(model.lm_head().weight,
               [&](const at::Tensor& x) { return rotated(x * gain, r_res); });
   model.final_norm().fill_(1);
+}
+
+void log_partial_hadamard(const std::string& what, std::int64_t n) {
+  const HadamardOrder order = hadamard_order(n);
+  if (!order.whole())
+    log_info(
+        fmt::format("{}: no Hadamard matrix of order {} is known, so it is mixed in blocks of {}",
+                    what, n, order.power));
 }
 
 }  // namespace harness

@@ -2,6 +2,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
+#include <string>
 #include <vector>
 
 #include "harness/model/llama.h"
@@ -41,5 +43,9 @@ void fold_norms(LlamaModel& model);
 /// those of the blocks are 1 / S_norm afterwards. In float64, rounded once to the model's dtype.
 /// @throws Error when a tensor's shape is not that of the model
 void fold(LlamaModel& model, const Transform& transform);
+
+/// Says in the log that `what` is mixed in blocks only, where no Hadamard matrix of order n is
+/// known.
+void log_partial_hadamard(const std::string& what, std::int64_t n);
 
 }  // namespace harness

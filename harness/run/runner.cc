@@ -139,7 +139,7 @@ class RunExecution {
       good = attempt(run_.method_stages[i],
                      [&](const Attempt& attempt) { return apply_method(i, attempt); });
     if (!good) return false;
-    install_quantizers(loaded_->llama(), run_.spec.format);
+    install_quantizers(loaded_->llama(), run_.format);
     loaded_->llama().pack_weights();
     return true;
   }

@@ -58,7 +58,10 @@ class Aaq : public Method {
       : training_{config.rotation, config.smoothing}, loss_(config.loss()) {}
 
   MethodTraits traits() const override {
-    return {.needs_calibration = true, .needs_base = loss_.alpha != 0, .uses_seed = true};
+    return {.transforms = true,
+            .needs_calibration = true,
+            .needs_base = loss_.alpha != 0,
+            .uses_seed = true};
   }
   int version() const override { return 1; }
   void check(const Format& format, const LlamaConfig& config, Problems& problems) const override {

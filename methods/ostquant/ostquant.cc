@@ -31,7 +31,9 @@ class OstQuant : public Method {
       : training_{config.rotation, config.smoothing},
         loss_{.top_k = config.top_k, .renormalise = config.renormalise} {}
 
-  MethodTraits traits() const override { return {.needs_calibration = true, .uses_seed = true}; }
+  MethodTraits traits() const override {
+    return {.transforms = true, .needs_calibration = true, .uses_seed = true};
+  }
   int version() const override { return 1; }
   void check(const Format& format, const LlamaConfig& config, Problems& problems) const override {
     check_transform_training(training_, format, config, "method ostquant", problems);

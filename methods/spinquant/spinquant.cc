@@ -22,7 +22,9 @@ class SpinQuant : public Method {
   explicit SpinQuant(const SpinQuantConfig& config)
       : training_{config.rotation, {.smoothing = false}} {}
 
-  MethodTraits traits() const override { return {.needs_calibration = true, .uses_seed = true}; }
+  MethodTraits traits() const override {
+    return {.transforms = true, .needs_calibration = true, .uses_seed = true};
+  }
   int version() const override { return 1; }
   void check(const Format& format, const LlamaConfig& config, Problems& problems) const override {
     check_transform_training(training_, format, config, "method spinquant", problems);
