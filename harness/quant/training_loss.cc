@@ -34,7 +34,7 @@ Exponentials exponentials(const at::Tensor& logits) {
   const at::Tensor largest = e.values.amax(-1, true);
   e.values.sub_(largest).exp_();
   e.sum = e.values.sum(-1, true);
-  e.log_sum_exp = e.sum.to(at::kDouble).log_().add_(largest);
+  e.log_sum_exp = e.sum.to(at::kDouble).log().add_(largest);
   return e;
 }
 

@@ -433,7 +433,7 @@ Transform initial_transform(LlamaModel& model, const RotationTraining& rotation,
   Transform start;
   init_rotations(start, model, rotation.init, seed);
   start.online_down = rotation.online_down;
-  start.online_qk = rotation.online_qk && any_active(format, model.config(), {ActivationSite::k});
+  start.online_qk = rotation.online_qk && format.quantizes(Site::k);
   return start;
 }
 

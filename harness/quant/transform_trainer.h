@@ -34,7 +34,7 @@ struct RotationTraining {
   std::string init = "hadamard";
   bool online_down = true;
   bool online_qk = true;
-  std::optional<bool> train_weight_quant;
+  std::optional<bool> train_weight_quant = std::nullopt;
   double stop_pull = 4;
 
   template <class Visitor>

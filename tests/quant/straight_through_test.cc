@@ -75,13 +75,17 @@ TEST(StraightThrough, ValuesAreTheQuantizersToTheBit) {
 TEST(StraightThrough, GradientIsTheSlopeOfTheSurrogate) {
   const at::Tensor x = at::randn({3, 8}, at::detail::createCPUGenerator(3), at::kDouble).mul_(2);
   const at::Tensor gradient = at::randn({3, 8}, at::detail::createCPUGenerator(4), at::kDouble);
-  const Case each{{3, 0, false, 0.8}, false, {}};
+  const Case each{{3, 0, false, 0.6}, false, {}};
   const double levels = 7;
   auto scale_of = [&](const at::Tensor& v) {
-    return (0.8 * v.amax(-1, true) - 0.8 * v.amin(-1, true)) / levels;
+    return (0.6 * v.amax(-1, true) - 0.6 * v.amin(-1, true)) / levels;
   };
-  const at::Tensor zero = (-0.8 * x.amin(-1, true) / scale_of(x)).round();
+  const at::Tensor zero = (-0.6 * x.amin(-1, true) / scale_of(x)).round();
   const at::Tensor rounding = (x / scale_of(x)).round() - x / scale_of(x);
+  // The extremes are cut off, so that moving one takes every code on an edge to the same side of it.
+  const at::Tensor free = (x / scale_of(x)).round() + zero;
+  ASSERT_TRUE((free.amax(-1) > levels).all().item<bool>());
+  ASSERT_TRUE((free.amin(-1) < 0).all().item<bool>());
   auto surrogate = [&](const at::Tensor& v) {
     const at::Tensor scale = scale_of(v);
     return (((v / scale + rounding + zero).clamp(0, levels) - zero) * scale * gradient)

@@ -24,8 +24,10 @@ const SafetensorsFile& golden() {
   return file;
 }
 
-nlohmann::json about() {
-  return nlohmann::json::parse(test::read_file(test::golden("transform_training/golden.json")));
+const nlohmann::json& about() {
+  static const auto json =
+      nlohmann::json::parse(test::read_file(test::golden("transform_training/golden.json")));
+  return json;
 }
 
 PushSubset subset_of(const std::string& name) {
