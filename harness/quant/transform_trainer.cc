@@ -27,7 +27,7 @@ using nlohmann::json;
 constexpr std::int64_t kStabilizeEvery = 10;  // steps between two returns to the manifold
 constexpr double kSmallestScale = 0.01;       // S stays positive
 constexpr std::size_t kWatchedSteps = 5;      // over which what is watched is averaged
-constexpr double kSmallestPull = 0.1;    // nats: below, a start says nothing about what is large
+constexpr double kSmallestPull = 0.02;   // nats: below, a start says nothing about what is large
 constexpr double kGradientGrowth = 1e3;  // over the first step's
 
 bool any_active(const Format& format, const LlamaConfig& config,
@@ -83,6 +83,7 @@ class Parameters {
 
   bool empty() const { return all_.empty(); }
   std::vector<Parameter>& all() { return all_; }
+  const std::vector<Parameter>& all() const { return all_; }
 
   /// The transform, for one layer only where it is given.
   Transform transform(std::optional<std::size_t> only = std::nullopt) const {
@@ -335,7 +336,7 @@ class Training {
 
   std::map<std::string, at::Tensor> state() const {
     std::map<std::string, at::Tensor> state;
-    for (Parameter& p : const_cast<Parameters&>(parameters_).all()) {
+    for (const Parameter& p : parameters_.all()) {
       state["value/" + p.name] = p.values;
       state["first_moment/" + p.name] = p.moments.first;
       state["second_moment/" + p.name] = p.moments.second;
@@ -395,8 +396,13 @@ class Training {
     for (at::Tensor& r : t.r_ov) rotation(r);
     for (auto* scales : {&t.s_qk, &t.s_ov, &t.s_up_down, &t.s_norm_attn, &t.s_norm_mlp})
       for (at::Tensor& s : *scales) s = s.detach().to(at::kDouble, /*non_blocking=*/false, true);
+    // A norm's gain becomes 1 / S in the model's dtype; the S of the weights behind it is that
+    // one's.
+    for (auto* scales : {&t.s_norm_attn, &t.s_norm_mlp})
+      for (at::Tensor& s : *scales) s = 1 / (1 / s).to(model_.dtype()).to(at::kDouble);
     for (const Point& p : curve_)
-      if (p.series != "lr" && (p.step == 1 || p.step == training_.rotation.steps))
+      if (p.series != "lr" && p.series.find("orthogonality") != 0 &&
+          (p.step == 1 || p.step == training_.rotation.steps))
         trained.metrics.emplace_back(p.series + (p.step == 1 ? "_start" : "_end"), p.value);
     trained.metrics.emplace_back("orthogonality", error);
     return trained;

@@ -88,8 +88,8 @@ Options few_steps(Options more = {}) {
   return more;
 }
 
-std::unique_ptr<Applied> apply(const std::string& name, const Options& options,
-                               const MethodFiles& files = {}) {
+std::unique_ptr<Applied> trained_by(const std::string& name, const Options& options,
+                                    const MethodFiles& files = {}) {
   Problems problems;
   const auto method = make(name, few_steps(options), problems);
   problems.throw_if_any();
@@ -121,7 +121,7 @@ TEST(TransformMethods, LeaveTheUnquantizedFunctionAsItIs) {
   const at::Tensor tokens = test::tiny_tokens(), expected = tiny_model()->logits(tokens);
   for (const auto& [name, options] : std::vector<std::pair<std::string, Options>>{
            {"spinquant", {}}, {"ostquant", kOstQuant}, {"aaq", aaq(0.75)}}) {
-    const auto applied = apply(name, options);
+    const auto applied = trained_by(name, options);
     EXPECT_LT((applied->model->logits(tokens) - expected).abs().max().item<double>(), 1e-3) << name;
     EXPECT_FALSE(
         at::equal(applied->model->blocks()[0].q.weight, tiny_model()->blocks()[0].q.weight));
@@ -136,7 +136,7 @@ TEST(TransformMethods, AaqWithoutAPushIsOstquantToTheBit) {
     Options ost = kOstQuant, zero = aaq(0);
     ost.emplace_back("renormalise", Value(renormalise));
     zero.emplace_back("renormalise", Value(renormalise));
-    const auto a = apply("ostquant", ost), b = apply("aaq", zero);
+    const auto a = trained_by("ostquant", ost), b = trained_by("aaq", zero);
     expect_equal_weights(*a->model, *b->model);
     EXPECT_EQ(a->record.curves, b->record.curves);
     EXPECT_EQ(b->references.asked.count(References::Role::base), 0u);
@@ -144,8 +144,9 @@ TEST(TransformMethods, AaqWithoutAPushIsOstquantToTheBit) {
 }
 
 TEST(TransformMethods, VariantsAndAlphaTrainOtherTransforms) {
-  const auto paper = apply("aaq", aaq(0.75)), released = apply("aaq", aaq(0.75, "released")),
-             weak = apply("aaq", aaq(0.1));
+  const auto paper = trained_by("aaq", aaq(0.75)),
+             released = trained_by("aaq", aaq(0.75, "released")),
+             weak = trained_by("aaq", aaq(0.1));
   EXPECT_FALSE(at::equal(paper->model->embedding(), released->model->embedding()));
   EXPECT_FALSE(at::equal(paper->model->embedding(), weak->model->embedding()));
   EXPECT_EQ(paper->record.curves.count("push"), 1u);
@@ -155,7 +156,7 @@ TEST(TransformMethods, VariantsAndAlphaTrainOtherTransforms) {
 }
 
 TEST(TransformMethods, LoadedModelsAreReleased) {
-  const auto applied = apply("aaq", aaq(0.75));
+  const auto applied = trained_by("aaq", aaq(0.75));
   EXPECT_EQ(applied->references.asked.at(References::Role::aligned), 0);
   EXPECT_EQ(applied->references.asked.at(References::Role::base), 0);
 }
@@ -164,21 +165,22 @@ TEST(TransformMethods, SpinquantAndRotationOnlyHaveNoScales) {
   Options rotation_only = kOstQuant;
   rotation_only.emplace_back("smoothing", Value(false));
   const auto ones = at::ones({32});
-  EXPECT_TRUE(at::equal(apply("spinquant", {})->model->blocks()[1].input_norm, ones));
-  EXPECT_TRUE(at::equal(apply("ostquant", rotation_only)->model->blocks()[1].input_norm, ones));
-  EXPECT_FALSE(at::equal(apply("ostquant", kOstQuant)->model->blocks()[1].input_norm, ones));
+  EXPECT_TRUE(at::equal(trained_by("spinquant", {})->model->blocks()[1].input_norm, ones));
+  EXPECT_TRUE(
+      at::equal(trained_by("ostquant", rotation_only)->model->blocks()[1].input_norm, ones));
+  EXPECT_FALSE(at::equal(trained_by("ostquant", kOstQuant)->model->blocks()[1].input_norm, ones));
 }
 
 TEST(TransformMethods, AFinishedStageIsNotTrainedAgain) {
   const test::TemporaryFolder folder;
   const MethodFiles files{folder.path() / "stages", "stage", "inputs"};
-  const auto first = apply("aaq", aaq(0.5), files);
-  const auto second = apply("aaq", aaq(0.5), files);
+  const auto first = trained_by("aaq", aaq(0.5), files);
+  const auto second = trained_by("aaq", aaq(0.5), files);
   expect_equal_weights(*first->model, *second->model);
   EXPECT_EQ(first->record.curves, second->record.curves);
   EXPECT_TRUE(second->references.asked.empty());  // the targets were there too
   const MethodFiles other_arm{files.folder, "another stage", "inputs"};
-  const auto third = apply("aaq", aaq(0.75), other_arm);
+  const auto third = trained_by("aaq", aaq(0.75), other_arm);
   EXPECT_TRUE(third->references.asked.empty());
   EXPECT_FALSE(at::equal(third->model->embedding(), first->model->embedding()));
 }
