@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <queue>
 #include <unordered_map>
 
@@ -48,7 +49,7 @@ class ScoredBpe::Merging {
   Merging(const ScoredBpe& model, std::string_view text) : model_(model) {
     while (!text.empty()) {
       const std::size_t whole = model.whole_.longest(text);
-      const std::size_t size = whole ? whole : utf8_length(text.front());
+      const std::size_t size = whole ? whole : std::min(utf8_length(text.front()), text.size());
       const auto index = static_cast<std::int32_t>(symbols_.size());
       symbols_.push_back({text.substr(0, size), index - 1, index + 1, whole > 0});
       text.remove_prefix(size);

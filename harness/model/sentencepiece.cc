@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 #include "harness/core/error.h"
@@ -55,10 +56,6 @@ Piece read_piece(std::string_view bytes, std::size_t id, const std::string& wher
       piece.type = static_cast<PieceType>(field->number);
     }
   }
-  if (piece.text.empty() || !is_utf8(piece.text))
-    throw Error(where,
-                fmt::format("the piece {} is {}", id, piece.text.empty() ? "empty" : "no UTF-8"),
-                "text", "fetch the file again");
   return piece;
 }
 
@@ -211,7 +208,7 @@ SentencePieceModel read_sentencepiece_model(const std::filesystem::path& path) {
   SentencePieceModel model;
   Names names;
   ProtobufReader in(bytes, "the model", where);
-  bool has_trainer = false;
+  bool has_trainer = false, has_normalizer = false;
   while (const auto field = in.next()) {
     if (field->tag == kPieces)
       model.pieces.push_back(read_piece(field->bytes, model.pieces.size(), where));
@@ -219,18 +216,21 @@ SentencePieceModel read_sentencepiece_model(const std::filesystem::path& path) {
       read_trainer(field->bytes, where, model, names);
       has_trainer = true;
     }
-    if (field->tag == kNormalizer) read_normalizer(field->bytes, where, model);
+    if (field->tag == kNormalizer) {
+      read_normalizer(field->bytes, where, model);
+      has_normalizer = true;
+    }
     if (field->tag == kDenormalizer && field->bytes.find('\x12') != std::string_view::npos) {
       SentencePieceModel denormalizer;
       read_normalizer(field->bytes, where, denormalizer);
       if (!denormalizer.charsmap.empty()) unsupported(where, "a denormalizer", "none");
     }
   }
-  if (model.pieces.empty() || !has_trainer)
-    throw Error(
-        where,
-        fmt::format("{} pieces and {} trainer_spec", model.pieces.size(), has_trainer ? "a" : "no"),
-        "a SentencePiece model", "fetch the file again");
+  if (model.pieces.empty() || !has_trainer || !has_normalizer)
+    throw Error(where,
+                fmt::format("{} pieces, {} trainer_spec, {} normalizer_spec", model.pieces.size(),
+                            has_trainer ? "a" : "no", has_normalizer ? "a" : "no"),
+                "a SentencePiece model", "the file is cut off or another one: fetch it again");
   for (std::size_t id = 0; id < model.pieces.size(); ++id) {
     if (model.pieces[id].type != PieceType::control) continue;
     if (model.pieces[id].text == names.bos) model.bos = static_cast<std::int64_t>(id);
@@ -282,6 +282,14 @@ TokenizerParts sentencepiece_parts(const SentencePieceModel& model, SentencePiec
   std::array<std::optional<TokenId>, 256> bytes{};
   for (const Piece& piece : model.pieces) {
     const auto id = static_cast<TokenId>(tokens.size());
+    if (piece.text.empty() || !is_utf8(piece.text) || !std::isfinite(piece.score))
+      throw Error(where,
+                  fmt::format("the piece {} is {} with the score {}", id,
+                              piece.text.empty()    ? "empty"
+                              : is_utf8(piece.text) ? fmt::format("\"{}\"", piece.text)
+                                                    : "no UTF-8",
+                              piece.score),
+                  "text with a finite score", "fetch the file again");
     TokenUse use = use_of(piece.type);
     const bool user_defined = piece.type == PieceType::user_defined;
     if (piece.type == PieceType::unknown) bpe.unknown = id;

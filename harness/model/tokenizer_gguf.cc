@@ -11,6 +11,7 @@
 #include "harness/model/pretokenizer_families.h"
 #include "harness/model/sentencepiece.h"
 #include "harness/model/tokenizer_config.h"
+#include "harness/model/unicode.h"
 
 namespace harness {
 namespace {
@@ -135,6 +136,7 @@ TokenizerParts read_byte_level_bpe(const GgufFile& gguf, const std::string& wher
   for (std::size_t i = 0; i < tokens.size(); ++i) {
     auto id = static_cast<TokenId>(i);
     std::int64_t type = types ? (*types)[i] : 1;
+    if (!is_utf8(tokens[i])) throw Error(where, fmt::format("the token {} is no UTF-8", i), "text");
     if (!vocabulary.emplace(tokens[i], id).second)
       throw Error(where, fmt::format("the token \"{}\" stands twice in the vocabulary", tokens[i]),
                   "distinct tokens");

@@ -26,13 +26,9 @@ from sentencepiece import sentencepiece_model_pb2 as proto
 from strings import HERE, SplitMix64, strings
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, processors, trainers
 from tokenizers import pre_tokenizers as pre
-from train import LLAMA3, MODULES
+from train import LLAMA3, MODULES, QWEN2, TEKKEN
 from transformers.convert_slow_tokenizer import generate_merges
 
-QWEN2 = LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
-TEKKEN = (r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?"
-          r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+"
-          r"|\s+(?!\S)|\s+")
 LIBRARIES = ["sentencepiece", "tiktoken", "tokenizers", "transformers"]
 BLOCK = 10  # strings a digest
 
