@@ -133,10 +133,13 @@ std::vector<std::pair<std::string, Shape>> expected_tensors(const LlamaConfig& c
       if (bias) result.emplace_back(prefix + name + ".bias", Shape{out});
     };
     result.emplace_back(prefix + "input_layernorm.weight", Shape{hidden});
-    linear("self_attn.q_proj", queries, hidden, config.attention_bias);
-    linear("self_attn.k_proj", keys, hidden, config.attention_bias);
-    linear("self_attn.v_proj", keys, hidden, config.attention_bias);
-    linear("self_attn.o_proj", hidden, queries, config.attention_bias);
+    linear("self_attn.q_proj", queries, hidden, config.qkv_bias);
+    linear("self_attn.k_proj", keys, hidden, config.qkv_bias);
+    linear("self_attn.v_proj", keys, hidden, config.qkv_bias);
+    linear("self_attn.o_proj", hidden, queries, config.o_bias);
+    if (config.qk_norm)
+      for (const char* name : {"self_attn.q_norm.weight", "self_attn.k_norm.weight"})
+        result.emplace_back(prefix + name, Shape{config.head_dim});
     result.emplace_back(prefix + "post_attention_layernorm.weight", Shape{hidden});
     linear("mlp.gate_proj", inner, hidden, config.mlp_bias);
     linear("mlp.up_proj", inner, hidden, config.mlp_bias);

@@ -64,6 +64,25 @@ std::string generation_config_json(const LlamaConfig& config) {
   return to_text(json);
 }
 
+Json rope_json(const LlamaConfig& config) {
+  const RopeScaling& scaling = config.rope_scaling;
+  Json rope = {{"rope_theta", config.rope_theta}, {"rope_type", scaling.type}};
+  if (scaling.type == "default") return rope;
+  rope["factor"] = scaling.factor;
+  if (scaling.type == "linear") return rope;
+  rope["original_max_position_embeddings"] = scaling.original_max_position_embeddings;
+  if (scaling.type == "llama3") {
+    rope["low_freq_factor"] = scaling.low_freq_factor;
+    rope["high_freq_factor"] = scaling.high_freq_factor;
+    return rope;
+  }
+  rope["beta_fast"] = scaling.beta_fast;
+  rope["beta_slow"] = scaling.beta_slow;
+  rope["truncate"] = scaling.truncate;
+  if (scaling.attention_factor) rope["attention_factor"] = *scaling.attention_factor;
+  return rope;
+}
+
 }  // namespace
 
 CheckpointTexts tokenizer_texts(const std::string& tokenizer_json, const std::string& chat_template,
@@ -110,37 +129,39 @@ CheckpointTexts read_tokenizer_texts(const std::string& reference) {
 }
 
 std::string config_json(const LlamaConfig& config) {
-  Json rope = {{"rope_theta", config.rope_theta}, {"rope_type", config.rope_scaling.type}};
-  const RopeScaling& scaling = config.rope_scaling;
-  if (scaling.type != "default") rope["factor"] = scaling.factor;
-  if (scaling.type == "llama3") {
-    rope["low_freq_factor"] = scaling.low_freq_factor;
-    rope["high_freq_factor"] = scaling.high_freq_factor;
-    rope["original_max_position_embeddings"] = scaling.original_max_position_embeddings;
+  const std::string type = model_type_of(config.architecture);
+  Json json = {{"architectures", {config.architecture}},
+               {"attention_dropout", 0.0},
+               {"bos_token_id", begin_token(config)},
+               {"dtype", config.dtype},
+               {"eos_token_id", end_tokens(config)},
+               {"head_dim", config.head_dim},
+               {"hidden_act", "silu"},
+               {"hidden_size", config.hidden_size},
+               {"initializer_range", 0.02},
+               {"intermediate_size", config.intermediate_size},
+               {"max_position_embeddings", config.max_position_embeddings},
+               {"model_type", type},
+               {"num_attention_heads", config.num_attention_heads},
+               {"num_hidden_layers", config.num_hidden_layers},
+               {"num_key_value_heads", config.num_key_value_heads},
+               {"pad_token_id", nullptr},
+               {"rms_norm_eps", config.rms_norm_eps},
+               {"rope_parameters", rope_json(config)},
+               {"tie_word_embeddings", config.tie_word_embeddings},
+               {"use_cache", true},
+               {"vocab_size", config.vocab_size}};
+  if (type == "llama" || type == "qwen3") json["attention_bias"] = config.o_bias;
+  if (type == "llama") json["mlp_bias"] = config.mlp_bias;
+  if (type != "llama")
+    json["sliding_window"] = config.sliding_window ? Json(*config.sliding_window) : Json();
+  if (type == "qwen2" || type == "qwen3") {
+    json["use_sliding_window"] = config.sliding_window.has_value();
+    json["layer_types"] = Json::array();
+    for (std::int64_t layer = 0; layer < config.num_hidden_layers; ++layer)
+      json["layer_types"].push_back(config.window(layer) ? "sliding_attention" : "full_attention");
   }
-  return to_text({{"architectures", {config.architecture}},
-                  {"attention_bias", config.attention_bias},
-                  {"attention_dropout", 0.0},
-                  {"bos_token_id", begin_token(config)},
-                  {"dtype", config.dtype},
-                  {"eos_token_id", end_tokens(config)},
-                  {"head_dim", config.head_dim},
-                  {"hidden_act", "silu"},
-                  {"hidden_size", config.hidden_size},
-                  {"initializer_range", 0.02},
-                  {"intermediate_size", config.intermediate_size},
-                  {"max_position_embeddings", config.max_position_embeddings},
-                  {"mlp_bias", config.mlp_bias},
-                  {"model_type", "llama"},
-                  {"num_attention_heads", config.num_attention_heads},
-                  {"num_hidden_layers", config.num_hidden_layers},
-                  {"num_key_value_heads", config.num_key_value_heads},
-                  {"pad_token_id", nullptr},
-                  {"rms_norm_eps", config.rms_norm_eps},
-                  {"rope_parameters", rope},
-                  {"tie_word_embeddings", config.tie_word_embeddings},
-                  {"use_cache", true},
-                  {"vocab_size", config.vocab_size}});
+  return nlohmann::json(json).dump(2) + "\n";  // keys in transformers' order
 }
 
 void save_checkpoint_folder(const fs::path& folder, LlamaConfig config,

@@ -26,7 +26,7 @@ CheckpointTexts tokenizer_texts(const std::string& tokenizer_json, const std::st
 /// files as they are, or what a .gguf file says, written as transformers has it.
 CheckpointTexts read_tokenizer_texts(const std::string& reference);
 
-/// config.json of a LlamaForCausalLM, for transformers 5 and our own reader.
+/// config.json of the config's architecture, for transformers 5 and our own reader.
 std::string config_json(const LlamaConfig& config);
 
 /// Writes an ordinary Hugging Face folder: config.json, generation_config.json, the texts, and last

@@ -28,10 +28,12 @@ constexpr std::array<Names, 3> kOutside = {{
     {"output_norm", "model.norm"},
     {"output", "lm_head"},
 }};
-constexpr std::array<Names, 9> kInBlock = {{
+constexpr std::array<Names, 11> kInBlock = {{
     {"attn_norm", "input_layernorm"},
     {"attn_q", "self_attn.q_proj"},
     {"attn_k", "self_attn.k_proj"},
+    {"attn_q_norm", "self_attn.q_norm"},
+    {"attn_k_norm", "self_attn.k_norm"},
     {"attn_v", "self_attn.v_proj"},
     {"attn_output", "self_attn.o_proj"},
     {"ffn_norm", "post_attention_layernorm"},
@@ -128,6 +130,8 @@ class GgufCheckpoint : public Checkpoint {
                             ? mapped_tensor(file_.file, tensor.offset, tensor.shape,
                                             stored_dtype(tensor.type->name))
                             : dequantized(tensor);
+    // Only "llama" is turned by neighbouring pairs; Qwen's rows stand as in Hugging Face's files.
+    if (file_.get<std::string>("general.architecture") != "llama") return values;
     std::string_view text(name);
     if (text.find(".q_proj.") != text.npos)
       return undo_permutation(values, config_.num_attention_heads);

@@ -12,8 +12,9 @@ namespace harness {
 /// A file that ends in .gguf or begins with "GGUF".
 bool is_gguf_file(const std::filesystem::path& path);
 
-/// A LLaMA in one GGUF file, seen as its Hugging Face checkpoint: names mapped back, the row
-/// permutation of q and k (llama.cpp, convert_hf_to_gguf.py: permute) undone, the config made of
+/// A Llama, Mistral, Qwen 2 or Qwen 3 in one GGUF file, seen as its Hugging Face checkpoint: names
+/// mapped back, the row permutation of q and k (llama.cpp, convert_hf_to_gguf.py: permute; of the
+/// architecture "llama" alone, which Mistral has too) undone, the config made of
 /// the metadata. F32, F16, BF16 and F64 come as stored; block formats are dequantized to float32,
 /// and config().dtype is that of most weights after that.
 /// @throws Error: another architecture, a block format that is not supported, rope scaling that the

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 
 #include "harness/core/error.h"
 #include "harness/model/gguf_checkpoint.h"
@@ -69,62 +70,76 @@ RopeScaling scaling_of(const GgufFile& file, const GgufTensor& divisors,
   return scaling;
 }
 
-RopeScaling rope_scaling(const GgufFile& file, const LlamaConfig& config) {
+RopeScaling rope_scaling(const GgufFile& file, const std::string& prefix,
+                         const LlamaConfig& config) {
   RopeScaling scaling;
-  if (const auto* type = file.find<std::string>("llama.rope.scaling.type");
-      type && *type != "none") {
-    if (*type != "linear")
-      throw Error(file.file->path().string(),
-                  fmt::format("llama.rope.scaling.type is \"{}\"", *type), "none or linear",
+  const std::string where = file.file->path().string(), key = prefix + "rope.scaling.";
+  if (const auto* type = file.find<std::string>(key + "type"); type && *type != "none") {
+    if (*type != "linear" && *type != "yarn")
+      throw Error(where, fmt::format("{}type is \"{}\"", key, *type), "none, linear or yarn",
                   "use a checkpoint with a rope type that is supported");
-    scaling.type = "linear";
-    scaling.factor = as_written(file.get<double>("llama.rope.scaling.factor"));
+    scaling.type = *type;
+    scaling.factor = as_written(file.get<double>(key + "factor"));
+    if (*type == "yarn")
+      scaling.original_max_position_embeddings =
+          file.get<std::int64_t>(key + "original_context_length");
   }
   const GgufTensor* divisors = file.find_tensor("rope_freqs.weight");
   if (!divisors) return scaling;
   if (scaling.type != "default")
-    throw Error(file.file->path().string(),
-                "has linear rope scaling and a rope_freqs.weight tensor", "one of the two");
+    throw Error(where,
+                fmt::format("has {} rope scaling and a rope_freqs.weight tensor", scaling.type),
+                "one of the two");
   return scaling_of(file, *divisors, config);
 }
+
+/// The architectures as GGUF names them. Mistral's converter writes "llama", without the window.
+const std::map<std::string, std::string> kArchitectures = {
+    {"llama", "LlamaForCausalLM"}, {"qwen2", "Qwen2ForCausalLM"}, {"qwen3", "Qwen3ForCausalLM"}};
 
 }  // namespace
 
 LlamaConfig gguf_config(const GgufFile& file) {
   std::string where = file.file->path().string();
-  if (const auto& architecture = file.get<std::string>("general.architecture");
-      architecture != "llama")
+  const auto& architecture = file.get<std::string>("general.architecture");
+  const auto known = kArchitectures.find(architecture);
+  if (known == kArchitectures.end()) {
+    std::vector<std::string> names;
+    for (const auto& [name, unused] : kArchitectures) names.push_back(name);
     throw Error(where,
                 fmt::format("general.architecture is \"{}\", which is not supported", architecture),
-                "llama");
+                fmt::format("one of {}", fmt::join(names, ", ")));
+  }
+  const std::string prefix = architecture + ".";
   auto size = [&](const char* key) {
-    const std::int64_t* found = find_size(file, key);
-    return found ? *found : file.get<std::int64_t>(key);
+    const std::int64_t* found = find_size(file, prefix + key);
+    return found ? *found : file.get<std::int64_t>(prefix + key);
   };
   auto size_or = [&](const char* key, std::int64_t fallback) {
-    const std::int64_t* found = find_size(file, key);
+    const std::int64_t* found = find_size(file, prefix + key);
     return found ? *found : fallback;
   };
-  if (std::int64_t experts = size_or("llama.expert_count", 0); experts > 0)
-    throw Error(where, fmt::format("is a mixture of {} experts", experts), "a dense LLaMA");
+  if (std::int64_t experts = size_or("expert_count", 0); experts > 0)
+    throw Error(where, fmt::format("is a mixture of {} experts", experts), "a dense model");
 
   LlamaConfig config;
-  config.hidden_size = size("llama.embedding_length");
-  config.intermediate_size = size("llama.feed_forward_length");
-  config.num_hidden_layers = size("llama.block_count");
-  config.num_attention_heads = size("llama.attention.head_count");
-  config.num_key_value_heads = size_or("llama.attention.head_count_kv", config.num_attention_heads);
-  config.max_position_embeddings = size("llama.context_length");
+  config.architecture = known->second;
+  config.hidden_size = size("embedding_length");
+  config.intermediate_size = size("feed_forward_length");
+  config.num_hidden_layers = size("block_count");
+  config.num_attention_heads = size("attention.head_count");
+  config.num_key_value_heads = size_or("attention.head_count_kv", config.num_attention_heads);
+  config.max_position_embeddings = size("context_length");
   if (config.num_attention_heads > 0)
     config.head_dim =
-        size_or("llama.attention.key_length", config.hidden_size / config.num_attention_heads);
-  for (const char* key : {"llama.attention.value_length", "llama.rope.dimension_count"}) {
+        size_or("attention.key_length", config.hidden_size / config.num_attention_heads);
+  for (const char* key : {"attention.value_length", "rope.dimension_count"}) {
     if (std::int64_t found = size_or(key, config.head_dim); found != config.head_dim)
-      throw Error(where, fmt::format("{} is {}", key, found),
+      throw Error(where, fmt::format("{}{} is {}", prefix, key, found),
                   fmt::format("{}, the size of a head", config.head_dim));
   }
-  config.rms_norm_eps = as_written(file.get<double>("llama.attention.layer_norm_rms_epsilon"));
-  if (const double* theta = file.find<double>("llama.rope.freq_base"))
+  config.rms_norm_eps = as_written(file.get<double>(prefix + "attention.layer_norm_rms_epsilon"));
+  if (const double* theta = file.find<double>(prefix + "rope.freq_base"))
     config.rope_theta = as_written(*theta);
   const GgufTensor* embedding = file.find_tensor("token_embd.weight");
   if (!embedding)
@@ -132,14 +147,27 @@ LlamaConfig gguf_config(const GgufFile& file) {
                 "take a GGUF file with the whole model");
   config.vocab_size = embedding->shape.front();
   config.tie_word_embeddings = !file.find_tensor("output.weight");
-  config.attention_bias = file.find_tensor("blk.0.attn_q.bias") != nullptr;
+  config.qkv_bias = file.find_tensor("blk.0.attn_q.bias") != nullptr;
+  config.o_bias = file.find_tensor("blk.0.attn_output.bias") != nullptr;
   config.mlp_bias = file.find_tensor("blk.0.ffn_gate.bias") != nullptr;
+  config.qk_norm = file.find_tensor("blk.0.attn_q_norm.weight") != nullptr;
   if (const auto* bos = file.find<std::int64_t>("tokenizer.ggml.bos_token_id"))
     config.bos_token_id = *bos;
   if (const auto* eos = file.find<std::int64_t>("tokenizer.ggml.eos_token_id"))
     config.eos_token_ids = {*eos};
+  if (std::int64_t window = size_or("attention.sliding_window", 0); window > 0) {
+    if (architecture != "llama")
+      throw Error(where, fmt::format("{}attention.sliding_window is {}", prefix, window),
+                  "no window: the format does not say which layers have it",
+                  "use the safetensors checkpoint that the file was made from");
+    config.architecture = "MistralForCausalLM";
+    config.sliding_window = window;
+    config.layer_slides.assign(
+        static_cast<std::size_t>(std::clamp<std::int64_t>(config.num_hidden_layers, 0, 1 << 14)),
+        true);
+  }
   check_config(config, where);
-  config.rope_scaling = rope_scaling(file, config);
+  config.rope_scaling = rope_scaling(file, prefix, config);
   check_config(config, where);
   return config;
 }

@@ -7,6 +7,12 @@
 
 namespace harness {
 
+at::Tensor seen_keys(const at::Tensor& queries, const at::Tensor& keys,
+                     std::optional<std::int64_t> window) {
+  const at::Tensor causal = keys <= queries;
+  return window ? causal.logical_and(keys > queries - *window) : causal;
+}
+
 KvCache::KvCache(const LlamaModel& model, std::int64_t rows)
     : model_(model), lengths_(static_cast<std::size_t>(rows), 0) {
   const LlamaConfig& config = model.config();
@@ -61,8 +67,13 @@ KvCache::Pass KvCache::begin(std::int64_t tokens) {
                        .to(model_.device());
   const at::Tensor places = pass.positions.flatten();
   pass.rope = {rope_.cos.index_select(0, places), rope_.sin.index_select(0, places)};
-  pass.seen = at::arange(pass.span, places.options()) <=
-              pass.positions.repeat({1, group}).unsqueeze(1).unsqueeze(3);
+  const at::Tensor queries = pass.positions.repeat({1, group}).unsqueeze(1).unsqueeze(3);
+  const at::Tensor keys = at::arange(pass.span, places.options());
+  pass.seen = seen_keys(queries, keys, {});
+  if (config.sliding_window)
+    pass.sliding = pass.span <= *config.sliding_window
+                       ? pass.seen
+                       : seen_keys(queries, keys, config.sliding_window);
   return pass;
 }
 

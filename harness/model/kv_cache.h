@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -10,9 +11,17 @@
 
 namespace harness {
 
+/// Whether a query at a place sees a key at one: causal, and within the window where there is one.
+/// @param queries int64 [..., 1]; keys int64 [n]
+/// @return bool [..., n]
+at::Tensor seen_keys(const at::Tensor& queries, const at::Tensor& keys,
+                     std::optional<std::int64_t> window);
+
 /// K and V of sequences that grow, as they are after their sites: quantized as the run says. The
 /// quantizers look at one token at a time, so that these are the values of a pass over the whole
 /// sequence. Rows may have different lengths: behind a row's length stands what nothing looks at.
+///
+/// Layers with a sliding window hold the whole sequence too, and see the window of it.
 ///
 /// A pass over new tokens is begin(), append() of each block's K and V, advance().
 class KvCache {
@@ -30,8 +39,13 @@ class KvCache {
     bool first;  // the rows were empty: what is in the cache does not matter
     Rope rope;   // of the tokens [tokens]; later passes: of all rows' tokens [rows * tokens]
     at::Tensor positions;  // later passes: int64 [rows, tokens]
-    at::Tensor seen;    // later passes: bool [rows, 1, group * tokens, span], the keys a query sees
+    /// Later passes: bool [rows, 1, group * tokens, span], the keys a query sees; `sliding`: in
+    /// layers that slide.
+    at::Tensor seen, sliding;
     std::int64_t span;  // keys that some query sees
+    const at::Tensor& seen_by(std::optional<std::int64_t> window) const {
+      return window ? sliding : seen;
+    }
   };
   /// The next pass brings so many tokens to each row. Where a row has fewer, others stand behind
   /// its own.

@@ -86,10 +86,15 @@ LlamaBlock load_block(const Loader& loader, const LlamaConfig& config, std::int6
   LlamaBlock block;
   block.input_norm = loader.tensor(prefix + "input_layernorm.weight", {hidden});
   block.post_attention_norm = loader.tensor(prefix + "post_attention_layernorm.weight", {hidden});
-  block.q = loader.linear(prefix + "self_attn.q_proj", heads, hidden, config.attention_bias);
-  block.k = loader.linear(prefix + "self_attn.k_proj", kv_heads, hidden, config.attention_bias);
-  block.v = loader.linear(prefix + "self_attn.v_proj", kv_heads, hidden, config.attention_bias);
-  block.o = loader.linear(prefix + "self_attn.o_proj", hidden, heads, config.attention_bias);
+  if (config.qk_norm) {
+    block.q_norm = loader.tensor(prefix + "self_attn.q_norm.weight", {config.head_dim});
+    block.k_norm = loader.tensor(prefix + "self_attn.k_norm.weight", {config.head_dim});
+  }
+  block.window = config.window(layer);
+  block.q = loader.linear(prefix + "self_attn.q_proj", heads, hidden, config.qkv_bias);
+  block.k = loader.linear(prefix + "self_attn.k_proj", kv_heads, hidden, config.qkv_bias);
+  block.v = loader.linear(prefix + "self_attn.v_proj", kv_heads, hidden, config.qkv_bias);
+  block.o = loader.linear(prefix + "self_attn.o_proj", hidden, heads, config.o_bias);
   block.gate = loader.linear(prefix + "mlp.gate_proj", inner, hidden, config.mlp_bias);
   block.up = loader.linear(prefix + "mlp.up_proj", inner, hidden, config.mlp_bias);
   block.down = loader.linear(prefix + "mlp.down_proj", hidden, inner, config.mlp_bias);
@@ -112,6 +117,26 @@ at::Tensor attend_cached(const at::Tensor& q, const at::Tensor& k, const at::Ten
   return at::scaled_dot_product_attention(grouped, k, v, seen).reshape(q.sizes());
 }
 
+// Each token sees itself and the window - 1 before it. In chunks of queries, each with the keys
+// that some of them see: time and memory grow with tokens * window. q, k, v [batch, heads, tokens,
+// e].
+at::Tensor attend_window(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                         std::int64_t window) {
+  constexpr std::int64_t kQueries = 512;
+  const std::int64_t tokens = q.size(2);
+  const at::Tensor places = at::arange(tokens, q.options().dtype(at::kLong));
+  std::vector<at::Tensor> parts;
+  for (std::int64_t begin = 0; begin < tokens; begin += kQueries) {
+    const std::int64_t end = std::min(begin + kQueries, tokens);
+    const std::int64_t first = std::max<std::int64_t>(0, begin - window + 1);
+    const at::Tensor seen =
+        seen_keys(places.slice(0, begin, end).unsqueeze(1), places.slice(0, first, end), window);
+    parts.push_back(at::scaled_dot_product_attention(q.slice(2, begin, end), k.slice(2, first, end),
+                                                     v.slice(2, first, end), seen));
+  }
+  return at::cat(parts, 2);
+}
+
 at::Tensor attention(const LlamaConfig& config, const LlamaBlock& block, const at::Tensor& x,
                      const Rope& rope, const CachedBlock* cached) {
   const std::int64_t batch = x.size(0), tokens = x.size(1);
@@ -119,16 +144,18 @@ at::Tensor attention(const LlamaConfig& config, const LlamaBlock& block, const a
   auto heads = [&](const at::Tensor& y, std::int64_t count) {
     return y.view({batch, tokens, count, config.head_dim}).transpose(1, 2);
   };
-  auto rotate = [&](const Linear& linear, std::int64_t count) {
-    const at::Tensor y = linear.apply(x);
+  auto rotate = [&](const Linear& linear, const at::Tensor& norm, std::int64_t count) {
+    at::Tensor y = linear.apply(x);
+    if (norm.defined())
+      y = rms_norm(y.view({batch, tokens, count, config.head_dim}), norm, config.rms_norm_eps);
     if (!goes_on) return rotate_halves(heads(y, count), rope.cos, rope.sin);
     // Each row stands at positions of its own: their tokens are rotated as those of one row.
     const at::Tensor one_row = y.view({1, batch * tokens, count, config.head_dim}).transpose(1, 2);
     const at::Tensor rotated = rotate_halves(one_row, rope.cos, rope.sin).transpose(1, 2);
     return heads(rotated.reshape({batch, tokens, -1}), count);
   };
-  at::Tensor q = rotate(block.q, config.num_attention_heads);
-  at::Tensor k = rotate(block.k, config.num_key_value_heads);
+  at::Tensor q = rotate(block.q, block.q_norm, config.num_attention_heads);
+  at::Tensor k = rotate(block.k, block.k_norm, config.num_key_value_heads);
   at::Tensor v = heads(block.v.apply(x), config.num_key_value_heads);
   q = run_site(block, ActivationSite::q, q);
   k = run_site(block, ActivationSite::k, k);
@@ -136,11 +163,15 @@ at::Tensor attention(const LlamaConfig& config, const LlamaBlock& block, const a
   at::Tensor held_k, held_v;
   if (cached) std::tie(held_k, held_v) = cached->cache.append(cached->pass, cached->index, k, v);
   const std::int64_t group = config.num_attention_heads / config.num_key_value_heads;
-  const at::Tensor mixed =
-      goes_on ? attend_cached(q, held_k, held_v, cached->pass.seen)
-              : at::scaled_dot_product_attention(q, repeat_heads(k, group), repeat_heads(v, group),
-                                                 /*attn_mask=*/{}, /*dropout_p=*/0.0,
-                                                 /*is_causal=*/true);
+  at::Tensor mixed;
+  if (goes_on)
+    mixed = attend_cached(q, held_k, held_v, cached->pass.seen_by(block.window));
+  else if (block.window && *block.window < tokens)
+    mixed = attend_window(q, repeat_heads(k, group), repeat_heads(v, group), *block.window);
+  else
+    mixed = at::scaled_dot_product_attention(q, repeat_heads(k, group), repeat_heads(v, group),
+                                             /*attn_mask=*/{}, /*dropout_p=*/0.0,
+                                             /*is_causal=*/true);
   const at::Tensor flat = mixed.transpose(1, 2).reshape({batch, tokens, -1});
   return block.o.apply(run_site(block, ActivationSite::o_in, flat));
 }
@@ -202,6 +233,8 @@ std::vector<std::pair<std::string, at::Tensor*>> LlamaBlock::named_tensors() {
   std::vector<std::pair<std::string, at::Tensor*>> tensors = {
       {"input_layernorm.weight", &input_norm},
       {"post_attention_layernorm.weight", &post_attention_norm}};
+  if (q_norm.defined()) tensors.emplace_back("self_attn.q_norm.weight", &q_norm);
+  if (k_norm.defined()) tensors.emplace_back("self_attn.k_norm.weight", &k_norm);
   for (const auto& [name, linear] : linears()) {
     tensors.emplace_back(name + ".weight", &linear->weight);
     if (linear->bias.defined()) tensors.emplace_back(name + ".bias", &linear->bias);

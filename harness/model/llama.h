@@ -49,13 +49,16 @@ struct SiteStep {
 
 struct LlamaBlock {
   at::Tensor input_norm, post_attention_norm;  // [hidden]
+  at::Tensor q_norm,
+      k_norm;  // [head_dim], of each head before RoPE; undefined where there are none
+  std::optional<std::int64_t> window;  // tokens that a token sees, itself included; none: all
   Linear q, k, v, o, gate, up, down;
   std::array<std::vector<SiteStep>, kActivationSites> sites;
 
   std::vector<SiteStep>& at(ActivationSite site) { return sites[static_cast<std::size_t>(site)]; }
   /// The block's Linears with their names in the checkpoint's spelling ("self_attn.q_proj", ...).
   std::vector<std::pair<std::string, Linear*>> linears();
-  /// The block's weights and biases with their names in the checkpoint's spelling
+  /// The block's weights, biases and norms with their names in the checkpoint's spelling
   /// ("input_layernorm.weight", "self_attn.q_proj.weight", ...).
   std::vector<std::pair<std::string, at::Tensor*>> named_tensors();
 };

@@ -198,7 +198,7 @@ TEST(GptqMethod, OptionsReachTheRoutine) {
 
 TEST(GptqMethod, BiasesNormsEmbeddingAndSitesStayAsTheyAre) {
   LlamaConfig config = tiny_config();
-  config.attention_bias = true;
+  config.qkv_bias = config.o_bias = true;
   const auto model = tiny_model(at::kFloat, config), plain = tiny_model(at::kFloat, config);
   mix_down_in(*model);
   apply_gptq(*model, weights(4));

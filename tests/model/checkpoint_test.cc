@@ -60,15 +60,16 @@ TEST(Checkpoint, SchemeAndDtypeAreThoseStored) {
 
 TEST(Checkpoint, ExpectedTensorsFollowTheConfig) {
   LlamaConfig config = open_checkpoint(test::golden("checkpoint/sharded").string())->config();
-  config.attention_bias = config.mlp_bias = true;
+  config.qkv_bias = config.o_bias = config.mlp_bias = config.qk_norm = true;
   config.tie_word_embeddings = true;
   std::map<std::string, std::vector<std::int64_t>> shapes;
   for (const auto& [name, shape] : expected_tensors(config)) shapes[name] = shape;
-  EXPECT_EQ(shapes.size(), 2u + 2 * (9 + 7));
+  EXPECT_EQ(shapes.size(), 2u + 2 * (9 + 7 + 2));
   EXPECT_EQ(shapes.at("model.layers.0.self_attn.k_proj.bias"), std::vector<std::int64_t>{32});
   EXPECT_EQ(shapes.at("model.layers.1.self_attn.o_proj.weight"),
             (std::vector<std::int64_t>{32, 64}));
   EXPECT_EQ(shapes.at("model.layers.1.mlp.down_proj.bias"), std::vector<std::int64_t>{32});
+  EXPECT_EQ(shapes.at("model.layers.1.self_attn.q_norm.weight"), std::vector<std::int64_t>{16});
   EXPECT_EQ(shapes.count("lm_head.weight"), 0u);
 }
 
@@ -209,7 +210,7 @@ TEST_F(DamagedCheckpoint, WeightsOfAnIntegerDtype) {
 TEST_F(DamagedCheckpoint, UnknownArchitecture) {
   set_json(file("config.json"), "/architectures/0", "GemmaForCausalLM");
   EXPECT_THAT(error(), AllOf(HasSubstr("config.json"), HasSubstr("GemmaForCausalLM"),
-                             HasSubstr("expected LlamaForCausalLM")));
+                             HasSubstr("expected one of LlamaForCausalLM, MistralForCausalLM")));
 }
 
 TEST(ResolveCheckpoint, AMissingPathNamesThePlace) {

@@ -46,7 +46,7 @@ json as_json(const LlamaConfig& config) {
           {"max_position_embeddings", config.max_position_embeddings},
           {"rms_norm_eps", config.rms_norm_eps},
           {"tie_word_embeddings", config.tie_word_embeddings},
-          {"attention_bias", config.attention_bias},
+          {"attention_bias", config.o_bias},
           {"mlp_bias", config.mlp_bias},
           {"bos_token_id", config.bos_token_id ? json(*config.bos_token_id) : json()},
           {"eos_token_ids", config.eos_token_ids},
@@ -88,12 +88,13 @@ TEST(Config, HeadDimNeedNotDivideTheHiddenSize) {
 TEST(ConfigErrors, UnknownArchitectureNamesTheSupportedOne) {
   EXPECT_THAT(error_with("architectures", {"GPT2LMHeadModel"}),
               testing::AllOf(HasSubstr("config.json"), HasSubstr("GPT2LMHeadModel"),
-                             HasSubstr("expected LlamaForCausalLM")));
+                             HasSubstr("expected one of LlamaForCausalLM, MistralForCausalLM")));
 }
 
 TEST(ConfigErrors, UnknownModelTypeNamesTheSupportedOne) {
   EXPECT_THAT(error_with("model_type", "mamba"),
-              testing::AllOf(HasSubstr("\"mamba\""), HasSubstr("expected llama")));
+              testing::AllOf(HasSubstr("\"mamba\""),
+                             HasSubstr("expected one of llama, mistral, qwen2, qwen3")));
 }
 
 TEST(ConfigErrors, NeitherArchitectureNorModelType) {
@@ -109,9 +110,9 @@ TEST(ConfigErrors, UnknownActivation) {
 }
 
 TEST(ConfigErrors, UnknownRopeTypeListsTheSupportedOnes) {
-  EXPECT_THAT(error_with("rope_scaling", {{"rope_type", "yarn"}, {"factor", 4}}),
-              testing::AllOf(HasSubstr("rope_scaling.rope_type is \"yarn\""),
-                             HasSubstr("one of default, linear, llama3")));
+  EXPECT_THAT(error_with("rope_scaling", {{"rope_type", "longrope"}, {"factor", 4}}),
+              testing::AllOf(HasSubstr("rope_scaling.rope_type is \"longrope\""),
+                             HasSubstr("one of default, linear, llama3, yarn")));
 }
 
 TEST(ConfigErrors, RopeScalingWithoutItsFactor) {

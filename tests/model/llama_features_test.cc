@@ -55,7 +55,7 @@ TEST(LlamaFeatureOff, NormEpsilonMatters) {
 
 TEST(LlamaFeatureOff, AttentionBiasMatters) {
   ChangedCheckpoint checkpoint("bias");
-  checkpoint.changed().attention_bias = false;
+  checkpoint.changed().qkv_bias = checkpoint.changed().o_bias = false;
   EXPECT_GT(difference(checkpoint, "bias"), 1e-2);
 }
 

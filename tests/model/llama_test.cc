@@ -283,7 +283,7 @@ TEST(LlamaModel, ATokenBeyondTheEmbeddingIsNamed) {
 
 TEST(LlamaModel, AMissingTensorIsNamed) {
   ChangedCheckpoint checkpoint("plain");
-  checkpoint.changed().attention_bias = true;
+  checkpoint.changed().qkv_bias = true;
   const std::string error = error_of([&] { LlamaModel::load(checkpoint, at::kFloat, at::kCPU); });
   EXPECT_NE(error.find("model.layers.0.self_attn.q_proj.bias"), std::string::npos) << error;
 }
