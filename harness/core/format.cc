@@ -106,7 +106,7 @@ std::string Format::label() const {
     if (spec.bits != expected.bits)
       remarks.push_back(fmt::format("{}{}{}", name, spec.bits, more));
     else if (spec.active() && !more.empty())
-      remarks.push_back(fmt::format("{} {}", name, more));
+      remarks.push_back(fmt::format("{} {}", name, more.substr(more.front() == ' ')));
   };
   remark("a", a, {a.bits, 0, false, 1.0});
   remark("a_o", a_o, a);

@@ -97,12 +97,11 @@ at::Tensor rotated_heads(const at::Tensor& x, const at::Tensor& rotations) {
   return heads.matmul(rotations).reshape(x.sizes());
 }
 
-void fold_block(const LlamaConfig& config, LlamaBlock& block, const Reader& read,
-                const Transform& t, std::size_t layer) {
+void fold_block(const LlamaConfig& config, LlamaBlock& block, const at::Tensor& r_res,
+                const Reader& read, const Transform& t, std::size_t layer) {
   const std::int64_t d = config.hidden_size, f = config.intermediate_size, e = config.head_dim;
   const std::int64_t kv_heads = config.num_key_value_heads;
   const std::int64_t group = config.num_attention_heads / kv_heads;
-  const at::Tensor r_res = read("r_res", t.r_res, {d, d});
   const at::Tensor r_ov = read("r_ov", t.r_ov, layer, {kv_heads, e, e});
   const at::Tensor s_ov = read("s_ov", t.s_ov, layer, {kv_heads * e});
   const bool in_norms = block.k_norm.defined();  // S_qk: what lies before a norm would be undone
@@ -184,7 +183,7 @@ void fold(LlamaModel& model, const Transform& transform) {
   log_partial_hadamards(config, transform);
   model.untie();
   for (std::size_t layer = 0; layer < model.blocks().size(); ++layer) {
-    fold_block(config, model.blocks()[layer], read, transform, layer);
+    fold_block(config, model.blocks()[layer], r_res, read, transform, layer);
     add_online_steps(model.blocks()[layer], transform, config.head_dim);
   }
   change_rows(model.embedding(), [&](const at::Tensor& x) { return rotated(x, r_res); });

@@ -17,15 +17,15 @@ namespace harness {
 /// as it is. Undefined tensors and empty vectors: that transform is off. All of them float64, on
 /// any device.
 struct Transform {
-  at::Tensor r_res;              // [d, d]: the residual stream x becomes x R
-  std::vector<at::Tensor> r_ov;  // per layer [h_kv, e, e]: a head's V becomes V R
+  at::Tensor r_res = {};              // [d, d]: the residual stream x becomes x R
+  std::vector<at::Tensor> r_ov = {};  // per layer [h_kv, e, e]: a head's V becomes V R
 
-  std::vector<at::Tensor> s_qk;  // per layer [h_kv * e]: K * S, Q / S; exact where S is equal on
-                                 // RoPE's pairs (i, i + e/2). [e], shared by the heads, where the
-                                 // block has q and k norms: S is then in their gains
-  std::vector<at::Tensor> s_ov;  // per layer [h_kv * e]: V / S, before R_ov
-  std::vector<at::Tensor> s_up_down;                // per layer [f]: up / S, before H_f
-  std::vector<at::Tensor> s_norm_attn, s_norm_mlp;  // per layer [d]: the norm's output / S
+  std::vector<at::Tensor> s_qk = {};  // per layer [h_kv * e]: K * S, Q / S; exact where S is equal
+                                      // on RoPE's pairs (i, i + e/2). [e], shared by the heads,
+                                      // where the block has q and k norms: S is then in their gains
+  std::vector<at::Tensor> s_ov = {};  // per layer [h_kv * e]: V / S, before R_ov
+  std::vector<at::Tensor> s_up_down = {};                     // per layer [f]: up / S, before H_f
+  std::vector<at::Tensor> s_norm_attn = {}, s_norm_mlp = {};  // per layer [d]: norm's output / S
 
   // Hadamard matrices at run time (hadamard_transform()), and their inverse in the next weight.
   bool online_down = false;   // H_f on down's input
