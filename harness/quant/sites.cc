@@ -129,15 +129,16 @@ QuantSpec activation_spec(const Format& format, const LlamaConfig& config, Activ
                           std::int64_t layer) {
   for (const Activation& activation : kActivations)
     if (activation.place == place)
-      return fitted(format.at(activation.site, static_cast<int>(layer),
-                              full_name(layer, activation.linear)),
-                    activation.site, config.head_dim);
+      return fitted(
+          format.at(activation.site, static_cast<int>(layer), full_name(layer, activation.linear)),
+          activation.site, config.head_dim);
   return {};
 }
 
 std::string activation_name(ActivationSite place, std::int64_t layer) {
   for (const Activation& activation : kActivations)
-    if (activation.place == place) return fmt::format("layer {}, {}", layer, activation.description);
+    if (activation.place == place)
+      return fmt::format("layer {}, {}", layer, activation.description);
   return fmt::format("layer {}, {}", layer, activation_site_name(place));
 }
 

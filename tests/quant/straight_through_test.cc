@@ -82,7 +82,8 @@ TEST(StraightThrough, GradientIsTheSlopeOfTheSurrogate) {
   };
   const at::Tensor zero = (-0.6 * x.amin(-1, true) / scale_of(x)).round();
   const at::Tensor rounding = (x / scale_of(x)).round() - x / scale_of(x);
-  // The extremes are cut off, so that moving one takes every code on an edge to the same side of it.
+  // The extremes are cut off, so that moving one takes every code on an edge to the same side of
+  // it.
   const at::Tensor free = (x / scale_of(x)).round() + zero;
   ASSERT_TRUE((free.amax(-1) > levels).all().item<bool>());
   ASSERT_TRUE((free.amin(-1) < 0).all().item<bool>());
