@@ -121,8 +121,8 @@ class RunExecution {
     });
     for (std::size_t i = 0; good && i < run_.methods.size(); ++i)
       good = attempt(run_.method_stages[i], [&] {
-        MethodContext context{loaded_->llama(),   run_.format, *references_,
-                              calibration_.get(), run_.spec.seed,   progress_};
+        MethodContext context{loaded_->llama(),   run_.format,    *references_,
+                              calibration_.get(), run_.spec.seed, progress_};
         run_.methods[i]->apply(context);
         return StageResult{};
       });
