@@ -237,6 +237,29 @@ TEST_F(CommandLineTest, GenerateGoesOnFromAText) {
   EXPECT_NE(harness(draw + "--seed 2").out, drawn.out);
 }
 
+TEST_F(CommandLineTest, ProcessesThatTrainTheSamePairTakeTurns) {
+  // A third process holds the lock until both have come to it; then one trains and the other reads.
+  const Outcome outcome = in_shell(std::string("harness=") + HARNESS_PROGRAM + R"(
+    export HARNESS_CACHE=cache
+    logits() { $harness logits pair:world/base@0+2 --tokens 1,2 --out $1.npy 2>$1.log; }
+    logits first
+    pair=$(echo cache/pairs/world-0-*)
+    rm -r $pair/base $pair/aligned
+    flock $pair/lock sh -c 'touch held; while [ ! -e go ]; do sleep .05; done' &
+    while [ ! -e held ]; do sleep .05; done
+    logits a & a=$!
+    logits b & b=$!
+    for i in $(seq 600); do
+      [ $(cat a.log b.log | grep -c 'another process is training it') = 2 ] && break
+      sleep .1
+    done
+    touch go
+    wait $a && wait $b && cmp a.npy b.npy && cmp a.npy first.npy)");
+  EXPECT_EQ(outcome.status, 0) << outcome.error;
+  for (const char* log : {"a.log", "b.log"})
+    EXPECT_THAT(test::read_file(folder_ / log), HasSubstr("another process is training it"));
+}
+
 TEST_F(CommandLineTest, GenerateSaysWhatItCannotDo) {
   auto error = [&](const std::string& arguments) {
     Outcome outcome = harness("generate " + arguments);

@@ -77,7 +77,9 @@ SOURCES = {
     "zephyr": ("PyPI alignment-handbook 0.3.0, alignment.data.DEFAULT_CHAT_TEMPLATE",
                lambda: constant("alignment_handbook/alignment/data.py", "DEFAULT_CHAT_TEMPLATE"), "<s>", "</s>"),
     "tulu": ("chat_template of allenai/Llama-3.1-Tulu-3-8B as public repositories quote it; none of the packages "
-             "above, nor unsloth 2026.10.9, rewardbench 0.1.4, fschat 0.2.36, oumi 0.9, ai2-olmo-core 3.0.0, has it",
+             "above, nor unsloth 2026.10.9, rewardbench 0.1.4, fschat 0.2.36, oumi 0.9, ai2-olmo-core 3.0.0, "
+             "axolotl 0.19.0, llamafactory 0.9.5, ms-swift 4.6.0, sglang 0.5.23, lmdeploy 0.18.0, litgpt 0.5.13, nemo-rl 0.0.0, "
+             "verl 0.9.1, xtuner 0.2.0, lighteval 0.13.0, torchtune 0.6.1, mlx-lm 0.32.2, has it",
              lambda: "{% for message in messages %}{% if message['role'] == 'system' %}{{ '<|system|>\\n' + "
              "message['content'] + '\\n' }}{% elif message['role'] == 'user' %}{{ '<|user|>\\n' + "
              "message['content'] + '\\n' }}{% elif message['role'] == 'assistant' %}{% if not loop.last %}{{ "
