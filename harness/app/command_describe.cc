@@ -38,7 +38,7 @@ void add_describe(CLI::App& app, Session& session) {
       found = true;
     }
     if (*name == "calibration") {
-      print_fields("calibration", "text on which methods calibrate",
+      print_fields("calibration", "sequences on which methods calibrate",
                    describe_config<CalibrationSpec>());
       found = true;
     }

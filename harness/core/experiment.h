@@ -26,19 +26,46 @@ struct ValueTraits<PluginUse> {
   static std::string type_name() { return "a name or { name = ..., options }"; }
 };
 
-/// Text on which methods calibrate.
+/// A share of the calibration: a text, or chat transcripts.
+struct CalibrationPart {
+  std::string text = {}, chat = {};
+  double share = 1;
+  template <class Visitor>
+  void visit(Visitor&& v) {
+    v("text", text, Field{.doc = "corpus name or path of a text file"});
+    v("chat", chat,
+      Field{.doc = "chat transcripts: JSON lines of { messages }, or \"pair\": what the model's "
+                   "pair is fine-tuned on"});
+    v("share", share, Field{.doc = "of the sequences, among those of all parts", .min = 1e-6});
+  }
+};
+
+/// Sequences on which methods calibrate.
 struct CalibrationSpec {
-  std::string text = "boolq-wiki-calibrate";
+  std::string text = {}, chat = {};
+  std::vector<CalibrationPart> mix = {};
   std::int64_t samples = 128;
   std::int64_t length = 2048;
   bool allow_overlap = false;
   template <class Visitor>
   void visit(Visitor&& v) {
-    v("text", text, Field{.doc = "corpus name or path of a text file"});
+    v("text", text,
+      Field{.doc = "corpus name or path of a text file; where neither this nor chat nor mix "
+                   "stands, boolq-wiki-calibrate"});
+    v("chat", chat,
+      Field{.doc = "chat transcripts: JSON lines of { messages }, or \"pair\": what the model's "
+                   "pair is fine-tuned on"});
+    v("mix", mix, Field{.doc = "[{ text or chat, share }]: several of them"});
     v("samples", samples, Field{.doc = "sequences", .min = 1});
     v("length", length, Field{.doc = "tokens a sequence", .min = 2});
     v("allow_overlap", allow_overlap,
       Field{.doc = "let an eval measure on the calibration text; tables show it"});
+  }
+  /// What the sequences come from: mix, or the one text or chat.
+  std::vector<CalibrationPart> parts() const {
+    if (!mix.empty()) return mix;
+    if (!chat.empty()) return {{{}, chat}};
+    return {{text.empty() ? "boolq-wiki-calibrate" : text, {}}};
   }
 };
 
@@ -72,7 +99,7 @@ struct RunSpec {
     v("device", device, Field{.doc = "auto, cpu, cuda or cuda:N"});
     v("seed", seed, Field{.doc = "of everything that draws", .min = 0});
     v("format", format, Field{.doc = "numeric format of weights, activations, K and V"});
-    v("calibration", calibration, Field{.doc = "{ text, samples, length }"});
+    v("calibration", calibration, Field{.doc = "{ text, chat or mix, samples, length }"});
     v("methods", methods, Field{.doc = "applied in order; the last quantizes the weights"});
     v("evals", evals, Field{.doc = "what is measured"});
     v("data_dir", data_dir, Field{.doc = "where data files are looked for first"});
@@ -109,8 +136,14 @@ std::vector<std::string> table_columns(const std::string& toml);
 /// Reads an experiment file: merges each [[run]] over the keys above it, applies --set, expands
 /// [sweep]. A swept or --set key changes every run that does not set that key itself;
 /// "methods.NAME.OPTION" and "evals.NAME.OPTION" change the runs that list the plugin;
-/// "run.LABEL.KEY" changes that run only (--set only). [sweep] makes a grid of its keys; `paired =
+/// "run.LABEL.KEY" changes that run only (--set and [set] only). [sweep] makes a grid of its keys;
+/// `paired =
 /// [["a", "b"]]` in it makes lists of equal length move together.
+///
+/// A file may lie over another: extends = "FILE", from its own folder. Its keys then replace the
+/// other's, [sweep] as a whole; a [[run]] of the same label replaces keys of that run, others
+/// follow; drop = ["LABEL"] leaves runs out; [set] changes single keys of what there is then, as
+/// --set does.
 /// @throws Error with all problems found, each with file and line
 Experiment read_experiment(const std::filesystem::path& path,
                            const ExperimentOptions& options = {});

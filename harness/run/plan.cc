@@ -6,10 +6,10 @@
 #include <map>
 
 #include "harness/core/hash.h"
-#include "harness/data/text.h"
 #include "harness/model/tokenizer_check.h"
 #include "harness/quant/sites.h"
 #include "harness/run/device.h"
+#include "harness/run/drawn_calibration.h"
 #include "harness/run/training.h"
 
 namespace harness {
@@ -23,6 +23,15 @@ class ModelShelf {
     if (found == shelf_.end())
       found = shelf_.emplace(reference.text, find(reference, data_dir)).first;
     return found->second;
+  }
+
+  /// Both roles share one, so that it is trained once.
+  std::shared_ptr<const Pair> pair(const PairReference& reference, const std::string& data_dir) {
+    PairReference any_role = reference;
+    any_role.role = "base";
+    std::shared_ptr<const Pair>& slot = pairs_[any_role.text()];
+    if (!slot) slot = open_pair(reference, data_dir);
+    return slot;
   }
 
  private:
@@ -58,15 +67,6 @@ class ModelShelf {
     files.digest = files.checkpoint->digest();
     files.tokenizer_digest = files.tokenizer->digest();
     files.chat_template = read_chat_template(checkpoint);
-  }
-
-  /// Both roles share one, so that it is trained once.
-  std::shared_ptr<const Pair> pair(const PairReference& reference, const std::string& data_dir) {
-    PairReference any_role = reference;
-    any_role.role = "base";
-    std::shared_ptr<const Pair>& slot = pairs_[any_role.text()];
-    if (!slot) slot = open_pair(reference, data_dir);
-    return slot;
   }
 
   std::map<std::string, std::shared_ptr<ModelFiles>> shelf_;
@@ -182,8 +182,10 @@ PlannedRun plan_run(const RunSpec& spec, const Plugins& plugins, ModelShelf& she
                          "base = \"...\""));
     if (eval->traits().uses_chat && run.model) problems.collect([&] { chat_text(*run.model); });
   }
+  if (run.model && spec.model.pair)
+    problems.collect([&] { run.pair = shelf.pair(*spec.model.pair, spec.data_dir); });
   if (spec.calibration)
-    problems.collect([&] { check_text(spec.calibration->text, spec.data_dir); });
+    check_calibration(*spec.calibration, spec.data_dir, run.pair.get(), where, problems);
   return run;
 }
 
@@ -204,16 +206,18 @@ void key_run(PlannedRun& run, const Plugins& plugins, const std::string& experim
   auto base_digest = [&](bool needed) { return Value(needed && run.base ? run.base->digest : ""); };
 
   Value calibration;
-  std::string calibration_digest;
+  std::vector<DataUse> calibrated_on;
   if (spec.calibration) {
-    TextCorpus corpus = load_text(spec.calibration->text, spec.data_dir);
-    calibration_digest = corpus.digest;
+    calibrated_on = calibration_data(*spec.calibration, spec.data_dir, run.pair.get());
     calibration = to_value(*spec.calibration);
-    calibration.set("digest", corpus.digest);
+    calibration.set("data", data_value(calibrated_on));
     calibration.set("tokenizer", run.model->tokenizer_digest);
     calibration.set("seed", static_cast<std::int64_t>(spec.seed));
-    run.data_provenance.emplace_back("data.calibration",
-                                     corpus.source + " sha256:" + corpus.digest);
+    for (const CalibrationPart& part : spec.calibration->parts())
+      if (!part.chat.empty()) calibration.set("chat format", chat_text(*run.model));
+    for (const DataUse& use : calibrated_on)
+      run.data_provenance.emplace_back("data.calibration." + use.name,
+                                       use.source + " sha256:" + use.digest);
   }
   for (const auto& files : {run.model, run.base}) {
     if (!files || !files->pair ||
@@ -248,12 +252,13 @@ void key_run(PlannedRun& run, const Plugins& plugins, const std::string& experim
     for (const DataUse& use_of_data : used) {
       run.data_provenance.emplace_back("data." + use_of_data.name,
                                        use_of_data.source + " sha256:" + use_of_data.digest);
-      if (use_of_data.digest == calibration_digest && !spec.calibration->allow_overlap)
-        problems.add(Error(fmt::format("run \"{}\"", spec.label),
-                           fmt::format("calibration text \"{}\" is what eval {} measures on",
-                                       spec.calibration->text, use.name),
-                           "two texts that do not overlap",
-                           "choose another text, or set calibration.allow_overlap = true"));
+      for (const DataUse& calibrated : calibrated_on)
+        if (use_of_data.digest == calibrated.digest && !spec.calibration->allow_overlap)
+          problems.add(Error(fmt::format("run \"{}\"", spec.label),
+                             fmt::format("calibration text \"{}\" is what eval {} measures on",
+                                         calibrated.name, use.name),
+                             "two texts that do not overlap",
+                             "choose another text, or set calibration.allow_overlap = true"));
     }
     Value::Table content = {
         {"options", plugins.evals.get(use.name).canonical(use.options)},

@@ -49,7 +49,9 @@ struct PlannedRun {
   c10::Device device{c10::kCPU};
   std::vector<std::unique_ptr<Method>> methods;
   std::vector<std::unique_ptr<Eval>> evals;
-  /// Pairs that the models belong to, each once, and the stages of all their phases.
+  std::shared_ptr<const Pair> pair;  // that the run's model belongs to, trained or not; or null
+  /// Pairs that the models belong to and that train them, each once, and the stages of all their
+  /// phases.
   std::vector<std::shared_ptr<const Pair>> pairs;
   std::vector<StageRow> train_stages;
   StageRow load_stage;

@@ -8,8 +8,8 @@
 #include "harness/quant/sites.h"
 #include "harness/run/attempt.h"
 #include "harness/run/device.h"
+#include "harness/run/drawn_calibration.h"
 #include "harness/run/loaded_model.h"
-#include "harness/run/text_calibration.h"
 #include "harness/run/training.h"
 
 namespace harness {
@@ -112,8 +112,11 @@ class RunExecution {
       loaded_ = load_model(*run_.model, run_.dtype, run_.device);
       references_ = std::make_unique<LazyReferences>(run_);
       if (run_.spec.calibration)
-        calibration_ = std::make_unique<TextCalibration>(*run_.spec.calibration, run_.spec.data_dir,
-                                                         *run_.model->tokenizer, run_.spec.seed);
+        calibration_ = std::make_unique<DrawnCalibration>(
+            *run_.spec.calibration,
+            CalibrationInputs{run_.spec.data_dir, run_.model->tokenizer, run_.model->chat_template,
+                              run_.pair},
+            run_.spec.seed);
       return StageResult{};
     });
     for (std::size_t i = 0; good && i < run_.methods.size(); ++i)
@@ -166,7 +169,7 @@ class RunExecution {
   ProvenanceRow provenance_;
   std::unique_ptr<LlamaTextModel> loaded_;
   std::unique_ptr<LazyReferences> references_;
-  std::unique_ptr<TextCalibration> calibration_;
+  std::unique_ptr<DrawnCalibration> calibration_;
 };
 
 }  // namespace

@@ -45,7 +45,7 @@ TEST(MemoryNeeds, ParametersAreThoseOfTheModelCards) {
   llama.vocab_size = 128256;
   llama.tie_word_embeddings = true;
   EXPECT_EQ(parameter_count(llama), 1'235'814'400);
-  EXPECT_EQ(weight_bytes(llama, at::kBFloat16), 2 * 1'235'814'400);
+  EXPECT_EQ(weight_bytes(llama, at::kBFloat16), 2'471'628'800);
   LlamaConfig qwen;
   qwen.hidden_size = 3584;
   qwen.intermediate_size = 18944;
