@@ -58,11 +58,15 @@ TEST(MemoryNeeds, ParametersAreThoseOfTheModelCards) {
   EXPECT_EQ(parameter_count(qwen), 7'615'616'512);
 }
 
-class MemoryOfARun : public testing::TestWithParam<std::pair<LlamaConfig, at::ScalarType>> {};
+struct Shape {
+  std::int64_t heads, inner;
+};
+class MemoryOfARun : public testing::TestWithParam<Shape> {};
 
 // What torch holds, against what is said before: within a quarter.
 TEST_P(MemoryOfARun, IsWhatWasSaid) {
-  const auto& [config, dtype] = GetParam();
+  const LlamaConfig config = shape(GetParam().heads, GetParam().inner);
+  constexpr at::ScalarType dtype = at::kFloat;
   constexpr std::int64_t kTokens = 768;
   const c10::InferenceMode no_gradients;
   CountingAllocator allocator;
@@ -84,10 +88,8 @@ TEST_P(MemoryOfARun, IsWhatWasSaid) {
   expect_near(generation_bytes(config, kTokens, dtype), "generation");
 }
 
-INSTANTIATE_TEST_SUITE_P(Shapes, MemoryOfARun,
-                         testing::Values(std::pair(shape(2, 1024), at::kFloat),
-                                         std::pair(shape(8, 128), at::kFloat),
-                                         std::pair(shape(2, 1024), at::kBFloat16)));
+// Where the MLP is the widest, and where attention is.
+INSTANTIATE_TEST_SUITE_P(Shapes, MemoryOfARun, testing::Values(Shape{2, 1024}, Shape{8, 128}));
 
 }  // namespace
 }  // namespace harness::test
