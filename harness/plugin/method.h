@@ -34,6 +34,7 @@ struct MethodContext {
 /// What a method needs and does, so that a run can be checked before it starts.
 struct MethodTraits {
   bool quantizes_weights = false;  // a run with format.w < 16 needs exactly one such method
+  bool transforms = false;         // rotates or scales: one at most, before weights are quantized
   bool needs_calibration = false;
   bool needs_base = false;
   bool uses_seed = false;
@@ -45,6 +46,9 @@ class Method {
   virtual MethodTraits traits() const = 0;
   /// Bumped when the code changes what is computed; part of the stage key.
   virtual int version() const = 0;
+  /// The run's format as this method has it: a preset may fix how activations, K and V are
+  /// quantized, but not their bits or groups. What all methods of the run and its evals then see.
+  virtual Format adapted(const Format& format) const { return format; }
   /// What can be wrong with this method under that format for a model of that config.
   virtual void check(const Format& format, const LlamaConfig& config, Problems& problems) const = 0;
   virtual void apply(MethodContext& context) const = 0;

@@ -113,10 +113,13 @@ Value data_value(const std::vector<DataUse>& used) {
 void check_methods(const RunSpec& spec, const std::string& where,
                    const std::vector<std::unique_ptr<Method>>& methods, Problems& problems) {
   int quantizers = 0;
-  bool needs_calibration = false, needs_base = false;
+  int transforms = 0;
+  bool needs_calibration = false, needs_base = false, transforms_late = false;
   for (const auto& method : methods) {
     if (!method) return;  // its own problem is reported
+    transforms_late = transforms_late || (quantizers > 0 && method->traits().transforms);
     quantizers += method->traits().quantizes_weights;
+    transforms += method->traits().transforms;
     needs_calibration = needs_calibration || method->traits().needs_calibration;
     needs_base = needs_base || method->traits().needs_base;
   }
@@ -128,6 +131,12 @@ void check_methods(const RunSpec& spec, const std::string& where,
   if (quantizers > 1)
     problems.add(Error(where, fmt::format("{} methods quantize the weights", quantizers),
                        "one at the most"));
+  if (transforms > 1)
+    problems.add(Error(where, fmt::format("{} methods rotate or scale the weights", transforms),
+                       "one at the most"));
+  if (transforms_late)
+    problems.add(Error(where, "weights are rotated or scaled after they were quantized",
+                       "the weight quantizer last"));
   if (quantizers > 0 && !spec.format.quantizes_weights())
     problems.add(Error(where,
                        fmt::format("a weight quantizer, but format {} leaves weights untouched",
@@ -169,10 +178,13 @@ PlannedRun plan_run(const RunSpec& spec, const Plugins& plugins, ModelShelf& she
     problems.add(Error(where, "no evals", "at least one", "add evals = [\"perplexity\"]"));
 
   check_methods(spec, where, run.methods, problems);
+  run.format = spec.format;
+  for (const auto& method : run.methods)
+    if (method) run.format = method->adapted(run.format);
   if (run.model) {
-    check_format(spec.format, run.model->config, problems);
+    check_format(run.format, run.model->config, problems);
     for (const auto& method : run.methods)
-      if (method) method->check(spec.format, run.model->config, problems);
+      if (method) method->check(run.format, run.model->config, problems);
   }
   for (const auto& eval : run.evals) {
     if (!eval) continue;
@@ -202,7 +214,7 @@ void key_run(PlannedRun& run, const Plugins& plugins, const std::string& experim
              int position, Problems& problems) {
   const RunSpec& spec = run.spec;
   DataContext data = data_of(run);
-  Value format = to_value(spec.format);
+  Value format = to_value(run.format);
   auto base_digest = [&](bool needed) { return Value(needed && run.base ? run.base->digest : ""); };
 
   Value calibration;
@@ -282,7 +294,7 @@ void key_run(PlannedRun& run, const Plugins& plugins, const std::string& experim
   run.row.canonical = canonical_text(canonical);
   run.row.model = spec.model.text;
   run.row.scheme = run.model->scheme;
-  run.row.format = spec.format.label();
+  run.row.format = run.format.label();
   std::vector<std::string> names;
   for (const PluginUse& use : spec.methods) names.push_back(use.name);
   run.row.methods = fmt::format("{}", fmt::join(names, " + "));

@@ -44,6 +44,7 @@ struct ModelFiles {
 /// its parent's key included.
 struct PlannedRun {
   RunSpec spec;
+  Format format;  // the spec's, as the run's methods have adapted it
   std::shared_ptr<ModelFiles> model, base;  // base is null when the run names none
   c10::ScalarType dtype = c10::kFloat;
   c10::Device device{c10::kCPU};

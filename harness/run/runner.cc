@@ -121,13 +121,13 @@ class RunExecution {
     });
     for (std::size_t i = 0; good && i < run_.methods.size(); ++i)
       good = attempt(run_.method_stages[i], [&] {
-        MethodContext context{loaded_->llama(),   run_.spec.format, *references_,
+        MethodContext context{loaded_->llama(),   run_.format, *references_,
                               calibration_.get(), run_.spec.seed,   progress_};
         run_.methods[i]->apply(context);
         return StageResult{};
       });
     if (!good) return false;
-    install_quantizers(loaded_->llama(), run_.spec.format);
+    install_quantizers(loaded_->llama(), run_.format);
     loaded_->llama().pack_weights();
     return true;
   }
