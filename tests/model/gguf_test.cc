@@ -205,7 +205,7 @@ TEST(GgufErrors, UnknownArchitecture) {
       Patched("checkpoint/plain.gguf")
           .set("general.architecture", kValue + 8, std::array<char, 5>{'m', 'a', 'm', 'b', 'a'})
           .error(),
-      AllOf(HasSubstr("\"mamba\""), HasSubstr("expected llama")));
+      AllOf(HasSubstr("\"mamba\""), HasSubstr("expected one of llama, qwen2, qwen3")));
 }
 
 TEST(GgufErrors, ABlockFormatThatIsNotSupportedListsThoseThatAre) {
