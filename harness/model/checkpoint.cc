@@ -1,5 +1,6 @@
 #include "harness/model/checkpoint.h"
 
+#include <ATen/ATen.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 #include "harness/core/paths.h"
 #include "harness/model/gguf_checkpoint.h"
 #include "harness/model/safetensors.h"
+#include "harness/model/stored_linears.h"
 
 namespace harness {
 namespace {
@@ -148,9 +150,11 @@ std::string advice(const fs::path& path) {
 
 Registry<CheckpointFormat> make_formats() {
   Registry<CheckpointFormat> formats("checkpoint format");
-  formats.add("safetensors", {"a folder with config.json and model.safetensors, or shards with "
-                              "model.safetensors.index.json",
-                              is_safetensors_folder, open_safetensors});
+  formats.add("safetensors",
+              {"a folder with config.json and model.safetensors, or shards with "
+               "model.safetensors.index.json: F64, F32, F16, BF16, or dequantized from what " +
+                   quantization_methods() + " stored",
+               is_safetensors_folder, open_safetensors});
   formats.add("gguf",
               {"a .gguf file of a LLaMA: F32, F16, BF16, or dequantized from " + gguf_block_types(),
                is_gguf_file, open_gguf});
@@ -158,6 +162,11 @@ Registry<CheckpointFormat> make_formats() {
 }
 
 }  // namespace
+
+at::Tensor StoredCodes::dequantize(at::ScalarType dtype) const {
+  at::Tensor values = weight.dequantize(dtype);
+  return order.defined() ? at::empty_like(values).index_copy_(1, order, values) : values;
+}
 
 const Registry<CheckpointFormat>& checkpoint_formats() {
   static const Registry<CheckpointFormat> formats = make_formats();

@@ -168,6 +168,30 @@ TEST_F(CommandLineTest, EvalWritesTheExperimentThatItRuns) {
   EXPECT_EQ(again.out, eval.out);
 }
 
+TEST_F(CommandLineTest, EvalComparesWithAReferenceItemByItem) {
+  std::filesystem::copy(model(), folder_ / "theirs", std::filesystem::copy_options::recursive);
+  std::filesystem::path weights = folder_ / "theirs" / "model.safetensors";
+  std::string bytes = test::read_file(weights);
+  for (std::size_t i = bytes.size() - 4000; i < bytes.size(); i += 4) bytes[i] ^= 0x40;
+  test::write_file(weights, bytes);
+  const std::string options =
+      " --limit 3 --dtype fp32 --set evals.perplexity.text=text.txt "
+      "--set evals.perplexity.window=64";
+  Outcome eval = harness("eval theirs --reference " + model() + options);
+  ASSERT_EQ(eval.status, 0) << eval.error;
+  EXPECT_THAT(eval.out, AllOf(HasSubstr("each run against tiny, item by item"),
+                              HasSubstr("theirs  "), HasSubstr("perplexity"), HasSubstr(" ± ")));
+  std::size_t at = eval.error.find("harness report ") + 15;
+  const std::string name = eval.error.substr(at, eval.error.find('`', at) - at);
+  const Outcome report = harness("report " + name + " --reference tiny --format text");
+  EXPECT_EQ(report.out, eval.out.substr(eval.out.find("\n\n") + 2)) << report.error;
+  EXPECT_EQ(harness("report " + name + " --reference nobody").status, 2);
+  // A model beside itself: two labels, and no difference.
+  Outcome same = harness("eval " + model() + " --reference " + model() + options);
+  ASSERT_EQ(same.status, 0) << same.error;
+  EXPECT_THAT(same.out, AllOf(HasSubstr("against tiny (reference)"), HasSubstr("0 ± 0")));
+}
+
 TEST_F(CommandLineTest, SetOnlyAndDataChangeWhatIsRun) {
   write_experiment(kTwoRuns);
   EXPECT_EQ(harness("run e.toml --only RTN --set evals.perplexity.limit=2").status, 0);

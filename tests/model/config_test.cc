@@ -217,11 +217,6 @@ TEST(ConfigErrors, PartialRotaryEmbeddings) {
   EXPECT_THAT(error_with("partial_rotary_factor", 0.5), HasSubstr("partial_rotary_factor is 0.5"));
 }
 
-TEST(ConfigErrors, WeightsThatAreQuantizedAlready) {
-  EXPECT_THAT(error_with("quantization_config", {{"quant_method", "gptq"}, {"bits", 4}}),
-              testing::AllOf(HasSubstr("quantized already"), HasSubstr("gptq")));
-}
-
 TEST(ConfigErrors, UnknownDtypeListsTheSupportedOnes) {
   EXPECT_THAT(error_with("torch_dtype", "float8_e4m3fn"),
               testing::AllOf(HasSubstr("torch_dtype is \"float8_e4m3fn\""),
