@@ -151,6 +151,31 @@ void check_methods(const RunSpec& spec, const std::string& where,
                        "base = \"...\""));
 }
 
+/// A method that compares with the base reads both models' logits side by side.
+void check_base(const PlannedRun& run, const std::string& where, Problems& problems) {
+  if (!run.model || !run.base ||
+      std::none_of(run.methods.begin(), run.methods.end(),
+                   [](const auto& method) { return method && method->traits().needs_base; }))
+    return;
+  const LlamaConfig &ours = run.model->config, &theirs = run.base->config;
+  std::vector<std::string> differences;
+  auto compare = [&](const char* name, std::int64_t LlamaConfig::*size) {
+    if (ours.*size != theirs.*size)
+      differences.push_back(fmt::format("{} {} instead of {}", name, theirs.*size, ours.*size));
+  };
+  compare("vocab_size", &LlamaConfig::vocab_size);
+  compare("hidden_size", &LlamaConfig::hidden_size);
+  compare("intermediate_size", &LlamaConfig::intermediate_size);
+  compare("num_hidden_layers", &LlamaConfig::num_hidden_layers);
+  compare("num_attention_heads", &LlamaConfig::num_attention_heads);
+  compare("num_key_value_heads", &LlamaConfig::num_key_value_heads);
+  if (!differences.empty())
+    problems.add(Error(where,
+                       fmt::format("base {} is of another shape than {}: {}", run.base->reference,
+                                   run.model->reference, fmt::join(differences, ", ")),
+                       "the model's own pre-trained counterpart", "name another base"));
+}
+
 PlannedRun plan_run(const RunSpec& spec, const Plugins& plugins, ModelShelf& shelf,
                     Problems& problems) {
   PlannedRun run;
@@ -178,6 +203,7 @@ PlannedRun plan_run(const RunSpec& spec, const Plugins& plugins, ModelShelf& she
     problems.add(Error(where, "no evals", "at least one", "add evals = [\"perplexity\"]"));
 
   check_methods(spec, where, run.methods, problems);
+  check_base(run, where, problems);
   run.format = spec.format;
   for (const auto& method : run.methods)
     if (method) run.format = method->adapted(run.format);
@@ -243,6 +269,9 @@ void key_run(PlannedRun& run, const Plugins& plugins, const std::string& experim
                               {{"digest", run.model->digest},
                                {"dtype", spec.dtype},
                                {"device", c10::DeviceTypeName(run.device.type(), true)}});
+  run.inputs_key =
+      sha256(fmt::format("{}\n{}\n{}", run.load_stage.key, run.base ? run.base->digest : "",
+                         canonical_text(calibration)));
   std::string parent = run.load_stage.key;
   for (std::size_t i = 0; i < run.methods.size(); ++i) {
     const PluginUse& use = spec.methods[i];

@@ -57,6 +57,8 @@ struct PlannedRun {
   std::vector<StageRow> train_stages;
   StageRow load_stage;
   std::vector<StageRow> method_stages, eval_stages;  // one for each method and eval
+  /// Digest of what methods start from: the models as loaded, and the calibration text.
+  std::string inputs_key;
   RunRow row;
   Provenance data_provenance;  // what was read, by digest
 };
