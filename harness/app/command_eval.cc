@@ -15,6 +15,7 @@ struct EvalArguments {
   std::vector<std::string> evals = {"perplexity"};
   std::vector<std::string> formats = {"none"};
   std::vector<std::string> methods;
+  std::string reference;
   std::string dtype = "bf16", device = "auto";
   std::int64_t limit = 0;
 };
@@ -26,8 +27,22 @@ bool quantizes_weights(const std::string& format) {
   return parsed.quantizes_weights();
 }
 
+/// A model's file or folder without what leads to it.
+std::string short_name(const std::string& model) {
+  std::filesystem::path path(model);
+  return (path.has_filename() ? path : path.parent_path()).filename().string();
+}
+
+/// The label of the reference's run: its short name, unless another run has that.
+std::string reference_label(const EvalArguments& arguments) {
+  const std::string name = short_name(arguments.reference);
+  for (const std::string& model : arguments.models)
+    if (short_name(model) == name) return name + " (reference)";
+  return name;
+}
+
 /// The experiment, still without a name, that does what the arguments say: a run for each model and
-/// format.
+/// format, after the one of the reference as it is.
 Value experiment_of(const EvalArguments& arguments, const Plugins& plugins) {
   Value::Array evals;
   for (const std::string& name : arguments.evals) {
@@ -42,15 +57,19 @@ Value experiment_of(const EvalArguments& arguments, const Plugins& plugins) {
     evals.emplace_back(std::move(use));
   }
   Value::Array runs;
+  if (!arguments.reference.empty())
+    runs.emplace_back(Value::Table{{"label", reference_label(arguments)},
+                                   {"model", arguments.reference},
+                                   {"format", "none"},
+                                   {"methods", Value::Array{}}});
   for (const std::string& model : arguments.models) {
-    std::filesystem::path path(model);
-    std::string short_name = (path.has_filename() ? path : path.parent_path()).filename().string();
+    const std::string name = short_name(model);
     for (const std::string& format : arguments.formats) {
       bool quantized = quantizes_weights(format);
       Value::Array methods;
       if (quantized)
         for (const std::string& method : arguments.methods) methods.emplace_back(method);
-      std::string label = format == "none" ? short_name : short_name + " " + format;
+      std::string label = format == "none" ? name : name + " " + format;
       runs.emplace_back(Value::Table{
           {"label", label}, {"model", model}, {"format", format}, {"methods", std::move(methods)}});
     }
@@ -77,6 +96,9 @@ void add_eval(CLI::App& app, Session& session) {
       ->capture_default_str();
   command->add_option("--methods", arguments->methods,
                       "how the weights are quantized, such as rtn");
+  command->add_option("--reference", arguments->reference,
+                      "the model that the others were made from: measured too, and compared with "
+                      "each of them item by item");
   command->add_option("--limit", arguments->limit, "items or windows at the most")
       ->check(CLI::PositiveNumber);
   command->add_option("--dtype", arguments->dtype, "fp32, bf16, fp16 or fp64")
@@ -88,6 +110,7 @@ void add_eval(CLI::App& app, Session& session) {
   command->footer(
       "Examples:\n"
       "  harness eval ~/models/Llama-3.2-1B-Instruct\n"
+      "  harness eval model.Q4_0.gguf --reference model.gguf --limit 12\n"
       "  harness eval model.gguf --format none w4a16g64 w4a4kv4 --methods rtn --limit 12\n"
       "  harness eval meta-llama/Llama-3.1-8B-Instruct --set evals.perplexity.text=wikitext2-test");
   command->callback([=, &session] {
@@ -102,9 +125,9 @@ void add_eval(CLI::App& app, Session& session) {
     out << "# harness run " << file.string() << "\n" << to_toml(experiment);
     if (!out.flush()) throw Error(file.string(), "this file cannot be written");
     fmt::print(stderr, "experiment: {}\n", file.string());
-    session.exit_code =
-        run_and_report(read_experiment(file, {.only = options.only, .data_dir = options.data_dir}),
-                       session, database->path);
+    session.exit_code = run_and_report(
+        read_experiment(file, {.only = options.only, .data_dir = options.data_dir}), session,
+        database->path, arguments->reference.empty() ? "" : reference_label(*arguments));
   });
 }
 

@@ -5,6 +5,7 @@
 #include "harness/app/commands.h"
 #include "harness/data/file.h"
 #include "harness/report/main_table.h"
+#include "harness/report/paired_table.h"
 #include "harness/report/render.h"
 #include "harness/store/dump.h"
 #include "harness/store/result_store.h"
@@ -14,7 +15,7 @@ namespace harness {
 namespace {
 
 struct ReportArguments {
-  std::string experiment, format = "markdown", out, query;
+  std::string experiment, format = "markdown", out, query, reference;
   bool provenance = false;
 };
 
@@ -25,7 +26,9 @@ std::string render(const Table& table, const std::string& format) {
 
 std::string report_text(const ResultStore& store, const ReportArguments& arguments) {
   if (arguments.format == "sql") return dump(store, arguments.experiment);
-  Table table = arguments.query.empty()
+  Table table = !arguments.reference.empty()
+                    ? paired_table(store, arguments.experiment, arguments.reference)
+                : arguments.query.empty()
                     ? main_table(store, arguments.experiment)
                     : query_table(store, arguments.experiment, read_text_file(arguments.query));
   std::string text = render(table, arguments.format);
@@ -52,6 +55,10 @@ void add_report(CLI::App& app, Session&) {
       ->capture_default_str();
   command->add_option("--query", arguments->query,
                       "file with a query of your own; :experiment in it is the experiment's key");
+  command
+      ->add_option("--reference", arguments->reference,
+                   "compare the other runs with the one of this label, item by item")
+      ->excludes("--query");
   command->add_flag("--provenance", arguments->provenance,
                     "add under which conditions the results were made");
   command->add_option("--out", arguments->out, "write to this file instead of standard output");
@@ -60,6 +67,7 @@ void add_report(CLI::App& app, Session&) {
       "Examples:\n"
       "  harness report quickstart --provenance\n"
       "  harness report quickstart --format csv --out table.csv\n"
+      "  harness report quickstart --reference \"as shipped\"\n"
       "  harness report quickstart --format sql | gzip > quickstart.sql.gz");
   command->callback([=] {
     std::string text = report_text(*ResultStore::open_read_only(database->path), *arguments);

@@ -6,18 +6,21 @@
 #include "harness/app/commands.h"
 #include "harness/app/terminal.h"
 #include "harness/report/main_table.h"
+#include "harness/report/paired_table.h"
 #include "harness/report/render.h"
 #include "harness/run/runner.h"
 
 namespace harness {
 
 int run_and_report(const Experiment& experiment, const Session& session,
-                   const std::string& database) {
+                   const std::string& database, const std::string& reference) {
   Plan plan = make_plan(experiment, session.plugins);
   auto store = ResultStore::open(database);
   TerminalProgress progress;
   RunSummary summary = run_plan(plan, *store, progress);
   std::cout << to_text(main_table(*store, plan.experiment.key));
+  if (!reference.empty() && !summary.interrupted)
+    std::cout << "\n" << to_text(paired_table(*store, plan.experiment.key, reference));
   fmt::print(stderr,
              "results: {}   `harness report {}` prints them again, `harness show LABEL` one run\n",
              database, experiment.name);

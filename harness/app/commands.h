@@ -34,7 +34,7 @@ void add_data_option(CLI::App& command, std::string& folder);
 /// The argument `model` of commands that read one, and --data, where a pair's data files are.
 struct ModelArgument {
   std::string reference, data_dir;
-  void add_to(CLI::App& command, const std::string& about);
+  void add_to(CLI::App& command, const std::string& about, bool required = true);
   /// What open_checkpoint takes. A pair's model is trained first if it has to be.
   std::string find() const;
   /// The chat template by which it is talked to, after find().
@@ -47,9 +47,10 @@ struct ExperimentArguments {
   void add_to(CLI::App& command);
 };
 
-/// Plans and runs an experiment, prints its table. @return the exit code
+/// Plans and runs an experiment, prints its table and, where a reference is named (a label), how
+/// the other runs compare with it item by item. @return the exit code
 int run_and_report(const Experiment& experiment, const Session& session,
-                   const std::string& database);
+                   const std::string& database, const std::string& reference = {});
 
 // Each adds its subcommand, whose callback does the work and sets session.exit_code.
 void add_describe(CLI::App& app, Session& session);

@@ -1,6 +1,6 @@
 #include "harness/kernels/hadamard_cpu.h"
 
-#include <algorithm>
+#include <cstring>
 
 #include "harness/kernels/clones.h"
 
@@ -10,20 +10,35 @@ namespace {
 
 constexpr std::int64_t kLanes = 16;
 
-/// Sylvester's H_16 on 16 neighbours: a product with the matrix, which vectorises where butterflies
-/// inside a vector would not.
+/// kCount neighbours as one value. GCC's vector extension: it is lowered to what the clone's
+/// processor has, while loops over small arrays were left as scalars.
+template <class C, std::int64_t kCount>
+struct Lanes {
+  typedef C Type __attribute__((vector_size(kCount * sizeof(C))));
+};
+template <class Vector, class C>
+HARNESS_INLINE void load_lanes(Vector& value, const C* from) {
+  std::memcpy(&value, from, sizeof value);
+}
+template <class Vector, class C>
+HARNESS_INLINE void store_lanes(const Vector& value, C* to) {
+  std::memcpy(to, &value, sizeof value);
+}
+
+/// Sylvester's H_16 on 16 neighbours: a product with the matrix, since butterflies inside a vector
+/// would be shuffles.
 template <class C>
 struct Sixteen {
-  C sign[kLanes][kLanes];
+  typename Lanes<C, kLanes>::Type row[kLanes];
   HARNESS_INLINE Sixteen() {
     for (unsigned i = 0; i < kLanes; ++i)
-      for (unsigned j = 0; j < kLanes; ++j) sign[i][j] = __builtin_parity(i & j) ? C(-1) : C(1);
+      for (unsigned j = 0; j < kLanes; ++j) row[i][j] = __builtin_parity(i & j) ? C(-1) : C(1);
   }
   HARNESS_INLINE void apply(C* x) const {
-    C sum[kLanes] = {};
-    for (std::int64_t i = 0; i < kLanes; ++i)
-      for (std::int64_t j = 0; j < kLanes; ++j) sum[j] += x[i] * sign[i][j];
-    for (std::int64_t j = 0; j < kLanes; ++j) x[j] = sum[j];
+    typename Lanes<C, kLanes>::Type sum = x[0] * row[0];
+#pragma GCC unroll 16
+    for (std::int64_t i = 1; i < kLanes; ++i) sum += x[i] * row[i];
+    store_lanes(sum, x);
   }
 };
 
@@ -51,34 +66,38 @@ HARNESS_INLINE void butterflies(C* x, std::int64_t power, std::int64_t inner,
   }
 }
 
-/// y[b] = sum_a x[a] * signs[a, b] over m vectors of `width` values, kRows values of b and kWidth
-/// lanes at a time.
-template <std::int64_t kRows, std::int64_t kWidth, class C>
+/// y[b] = sum_a x[a] * signs[a, b] over m vectors of `width` values, for kRows values of b and
+/// kVectors times kCount lanes.
+template <std::int64_t kRows, std::int64_t kVectors, std::int64_t kCount, class C>
 HARNESS_INLINE void mix_tile(const C* x, C* y, const C* signs, std::int64_t m, std::int64_t width) {
-  C sum[kRows][kWidth] = {};
-  for (std::int64_t a = 0; a < m; ++a)
+  using Vector = typename Lanes<C, kCount>::Type;
+  Vector sum[kRows][kVectors] = {};
+  for (std::int64_t a = 0; a < m; ++a) {
+    Vector value[kVectors];
+    for (std::int64_t v = 0; v < kVectors; ++v) load_lanes(value[v], x + a * width + v * kCount);
     for (std::int64_t b = 0; b < kRows; ++b)
-      for (std::int64_t i = 0; i < kWidth; ++i) sum[b][i] += x[a * width + i] * signs[a * m + b];
+      for (std::int64_t v = 0; v < kVectors; ++v) sum[b][v] += value[v] * signs[a * m + b];
+  }
   for (std::int64_t b = 0; b < kRows; ++b)
-    for (std::int64_t i = 0; i < kWidth; ++i) y[b * width + i] = sum[b][i];
+    for (std::int64_t v = 0; v < kVectors; ++v) store_lanes(sum[b][v], y + b * width + v * kCount);
 }
 
-/// Those of y's lanes that x and y start at. m is 1, 2 or a multiple of 4.
-template <std::int64_t kWidth, class C>
+/// All b, for the lanes that x and y start at. m is a multiple of 4.
+template <std::int64_t kVectors, std::int64_t kCount, class C>
 HARNESS_INLINE void mix_lanes(const C* x, C* y, const C* signs, std::int64_t m,
                               std::int64_t width) {
-  std::int64_t b = 0;
-  for (; b + 4 <= m; b += 4) mix_tile<4, kWidth>(x, y + b * width, signs + b, m, width);
-  for (; b < m; ++b) mix_tile<1, kWidth>(x, y + b * width, signs + b, m, width);
+  for (std::int64_t b = 0; b < m; b += 4)
+    mix_tile<4, kVectors, kCount>(x, y + b * width, signs + b, m, width);
 }
 
 template <class C>
 HARNESS_INLINE void mix(const C* x, C* y, const C* signs, std::int64_t m, std::int64_t width) {
   std::int64_t i = 0;
   for (; i + 2 * kLanes <= width; i += 2 * kLanes)
-    mix_lanes<2 * kLanes>(x + i, y + i, signs, m, width);
-  for (; i + 4 <= width; i += 4) mix_lanes<4>(x + i, y + i, signs, m, width);
-  for (; i < width; ++i) mix_lanes<1>(x + i, y + i, signs, m, width);
+    mix_lanes<2, kLanes>(x + i, y + i, signs, m, width);
+  for (; i + kLanes <= width; i += kLanes) mix_lanes<1, kLanes>(x + i, y + i, signs, m, width);
+  for (; i + 4 <= width; i += 4) mix_lanes<1, 4>(x + i, y + i, signs, m, width);
+  for (; i < width; ++i) mix_lanes<1, 1>(x + i, y + i, signs, m, width);
 }
 
 template <class T, class C>

@@ -5,13 +5,26 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "harness/core/registry.h"
+#include "harness/kernels/ops.h"
 #include "harness/model/config.h"
 
 namespace harness {
+
+/// The integers of a weight that was quantized before it was stored.
+struct StoredCodes {
+  QuantizedWeight weight;
+  /// int64 [in]: the input that column j of the codes multiplies, where a format lets any inputs
+  /// share a scale (GPTQ's act_order) and the columns here are sorted by group. Undefined: j.
+  at::Tensor order;
+
+  /// The weight [out, in], its columns in the inputs' order; QuantizedWeight::dequantize.
+  at::Tensor dequantize(at::ScalarType dtype) const;
+};
 
 /// A checkpoint on disk, opened but not loaded: names and shapes are known, weights are mapped.
 /// Tensor names are the Hugging Face ones whatever the format
@@ -23,9 +36,13 @@ class Checkpoint {
   virtual bool contains(const std::string& name) const = 0;
   virtual std::vector<std::string> names() const = 0;
   virtual std::vector<std::int64_t> shape(const std::string& name) const = 0;
-  /// The tensor in its stored dtype (dequantized formats: float32), on the CPU. May be a view of
-  /// mapped memory that lives as long as the tensor does.
+  /// The tensor in its stored dtype, on the CPU. What others have quantized is dequantized as they
+  /// do it: GGUF to float32, the others to the dtype of their scales. May be a view of mapped
+  /// memory that lives as long as the tensor does.
   virtual at::Tensor load(const std::string& name) const = 0;
+  /// The integers behind load(), where the format is integers times scales: their dequantization
+  /// to load()'s dtype is load() to the bit.
+  virtual std::optional<StoredCodes> codes(const std::string& /*name*/) const { return {}; }
   /// SHA-256 over everything that can change the model's function (file digests, in order).
   virtual std::string digest() const = 0;
   /// How the weights are stored: "safetensors bf16", "GGUF Q4_1 (dequantized)". For tables and
@@ -33,8 +50,7 @@ class Checkpoint {
   virtual std::string scheme() const = 0;
 };
 
-/// One checkpoint format. Formats are a registry, so that later ones (GPTQ, AWQ ...) are added
-/// beside.
+/// One checkpoint format.
 struct CheckpointFormat {
   std::string doc;
   /// Whether this format reads that file or folder.

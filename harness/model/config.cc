@@ -182,14 +182,6 @@ void refuse_what_is_not_supported(const Keys& keys, const std::string& where) {
     throw Error(where,
                 fmt::format("partial_rotary_factor is {}", keys.number("partial_rotary_factor")),
                 "1: rotary embeddings over the whole head");
-  if (const json* quantization = keys.find("quantization_config")) {
-    std::string method = quantization->is_object()
-                             ? Keys(*quantization, where).text("quant_method", "unknown")
-                             : std::string("unknown");
-    throw Error(where, fmt::format("the weights are quantized already (quant_method {})", method),
-                "weights in float32, float16, bfloat16 or float64",
-                "take the checkpoint that this one was made from");
-  }
 }
 
 /// sliding_window, and for Qwen use_sliding_window, max_window_layers and layer_types.

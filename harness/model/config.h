@@ -61,8 +61,7 @@ struct LlamaConfig {
 /// the defaults of transformers' config of that family (num_key_value_heads, head_dim,
 /// rms_norm_eps, rope_theta, max_position_embeddings, BOS, EOS, sliding window and its layers).
 /// @param where the file's name, for messages
-/// @throws Error: unknown architecture, activation or rope type, missing or contradictory sizes,
-///                weights that another tool has quantized
+/// @throws Error: unknown architecture, activation or rope type, missing or contradictory sizes
 LlamaConfig parse_config_json(const std::string& text, const std::string& where);
 
 /// transformers' model_type of an architecture that is supported: "llama", "qwen2" ...

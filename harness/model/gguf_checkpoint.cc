@@ -130,14 +130,27 @@ class GgufCheckpoint : public Checkpoint {
                             ? mapped_tensor(file_.file, tensor.offset, tensor.shape,
                                             stored_dtype(tensor.type->name))
                             : dequantized(tensor);
-    // Only "llama" is turned by neighbouring pairs; Qwen's rows stand as in Hugging Face's files.
-    if (file_.get<std::string>("general.architecture") != "llama") return values;
-    std::string_view text(name);
-    if (text.find(".q_proj.") != text.npos)
-      return undo_permutation(values, config_.num_attention_heads);
-    if (text.find(".k_proj.") != text.npos)
-      return undo_permutation(values, config_.num_key_value_heads);
-    return values;
+    return in_order(name, values);
+  }
+
+  std::optional<StoredCodes> codes(const std::string& name) const override {
+    const GgufTensor& tensor = find(name);
+    const GgufBlockFormat* format = find_gguf_block_format(tensor.type->name);
+    if (!format || !format->split || tensor.shape.size() != 2) return {};
+    const std::int64_t rows = tensor.shape[0], columns = tensor.shape[1];
+    at::Tensor integers = at::empty({rows, columns}, at::kChar);
+    at::Tensor scales = at::empty({rows, columns / format->group}, at::kFloat);
+    std::int8_t* to = integers.data_ptr<std::int8_t>();
+    float* scale = scales.data_ptr<float>();
+    for_blocks(tensor, *format, [&](const std::byte* in, std::int64_t first, std::int64_t count) {
+      format->split(in, count, to + first * format->values,
+                    scale + first * (format->values / format->group));
+    });
+    return StoredCodes{{in_order(name, integers),
+                        in_order(name, scales),
+                        {},
+                        {.bits = format->bits, .group = format->group, .symmetric = true}},
+                       {}};
   }
 
   std::string digest() const override { return sha256_file(file_.file->path()); }
@@ -155,16 +168,36 @@ class GgufCheckpoint : public Checkpoint {
     return *found->second;
   }
 
+  /// Rows of q and k where Hugging Face has them. Only "llama" is turned by neighbouring pairs;
+  /// Qwen's rows stand as in Hugging Face's files.
+  at::Tensor in_order(std::string_view name, const at::Tensor& rows) const {
+    if (file_.get<std::string>("general.architecture") != "llama") return rows;
+    if (name.find(".q_proj.") != name.npos)
+      return undo_permutation(rows, config_.num_attention_heads);
+    if (name.find(".k_proj.") != name.npos)
+      return undo_permutation(rows, config_.num_key_value_heads);
+    return rows;
+  }
+
+  /// Calls take(first byte, first block, number of blocks) for parts that cover the tensor, in
+  /// several threads.
+  template <class Take>
+  void for_blocks(const GgufTensor& tensor, const GgufBlockFormat& format, Take&& take) const {
+    constexpr std::int64_t kGrain = 1 << 17;  // values a thread takes at least
+    const std::byte* in = file_.data(tensor);
+    at::parallel_for(0, static_cast<std::int64_t>(tensor.bytes) / format.bytes,
+                     kGrain / format.values, [&](std::int64_t begin, std::int64_t end) {
+                       take(in + begin * format.bytes, begin, end - begin);
+                     });
+  }
+
   at::Tensor dequantized(const GgufTensor& tensor) const {
     at::Tensor values = at::empty(tensor.shape, at::kFloat);
-    Dequantize dequantize = find_gguf_block_format(tensor.type->name)->dequantize;
-    const std::byte* in = file_.data(tensor);
     float* out = values.data_ptr<float>();
-    constexpr std::int64_t kGrain = 4096;  // blocks a thread takes at least
-    at::parallel_for(
-        0, values.numel() / kGgufBlock, kGrain, [&](std::int64_t begin, std::int64_t end) {
-          dequantize(in + begin * tensor.type->bytes, end - begin, out + begin * kGgufBlock);
-        });
+    const GgufBlockFormat& format = *find_gguf_block_format(tensor.type->name);
+    for_blocks(tensor, format, [&](const std::byte* in, std::int64_t first, std::int64_t count) {
+      format.dequantize(in, count, out + first * format.values);
+    });
     return values;
   }
 

@@ -5,9 +5,11 @@
 
 #include "harness/core/error.h"
 #include "harness/core/hash.h"
+#include "harness/core/hub.h"
 #include "harness/model/json.h"
 #include "harness/model/mapped_tensor.h"
 #include "harness/model/safetensors.h"
+#include "harness/model/stored_linears.h"
 
 namespace harness {
 namespace {
@@ -32,32 +34,48 @@ class SafetensorsCheckpoint : public Checkpoint {
       throw Error(folder.string(), fmt::format("the folder has no {}", kConfig),
                   "the model's config.json beside its weights",
                   "copy it from where the weights came from");
-    config_ = parse_config_json(read_text(config), config.string());
+    const std::string text = read_text(config);
+    config_ = parse_config_json(text, config.string());
     digested_.push_back(kConfig);
     if (fs::exists(folder / kIndex))
       open_shards();
     else if (fs::exists(folder / kSingle))
       open_single();
     else
-      throw Error(folder.string(), fmt::format("the folder has neither {} nor {}", kSingle, kIndex),
-                  "weights in safetensors",
-                  "convert pytorch_model.bin, if there is one, with "
-                  "transformers' save_pretrained");
+      fail_without_weights();
+    const json object = parse_json(text, config.string());
+    if (auto found = object.find("quantization_config"); found != object.end() && !found->is_null())
+      read_quantized(*found, config.string());
     stored_dtype_ = dominant_dtype();
     config_.dtype = config_dtype_name(stored_dtype_);
   }
 
   const LlamaConfig& config() const override { return config_; }
-  bool contains(const std::string& name) const override { return file_of_.count(name) > 0; }
+  bool contains(const std::string& name) const override {
+    return quantized_.weights.count(name) ||
+           (file_of_.count(name) && !quantized_.parts.count(name));
+  }
   std::vector<std::string> names() const override {
     std::vector<std::string> result;
-    for (const auto& [name, file] : file_of_) result.push_back(name);
+    for (const auto& [name, linear] : quantized_.weights) result.push_back(name);
+    for (const auto& [name, file] : file_of_)
+      if (!quantized_.parts.count(name)) result.push_back(name);
+    std::sort(result.begin(), result.end());
     return result;
   }
   std::vector<std::int64_t> shape(const std::string& name) const override {
+    if (quantized_.weights.count(name)) return quantized_shapes_.at(name);
     return file(name).entries().at(name).shape;
   }
-  at::Tensor load(const std::string& name) const override { return file(name).load(name); }
+  at::Tensor load(const std::string& name) const override {
+    auto found = quantized_.weights.find(name);
+    return found == quantized_.weights.end() ? file(name).load(name) : found->second.values();
+  }
+  std::optional<StoredCodes> codes(const std::string& name) const override {
+    auto found = quantized_.weights.find(name);
+    if (found == quantized_.weights.end() || !found->second.codes) return {};
+    return found->second.codes();
+  }
 
   std::string digest() const override {
     std::string text;
@@ -66,10 +84,18 @@ class SafetensorsCheckpoint : public Checkpoint {
     return sha256(text);
   }
   std::string scheme() const override {
+    if (!quantized_.weights.empty()) return fmt::format("{} (dequantized)", quantized_.scheme);
     return fmt::format("safetensors {}", short_dtype_name(stored_dtype_));
   }
 
  private:
+  [[noreturn]] void fail_without_weights() const {
+    const auto snapshot = inspect_hub_snapshot(folder_);
+    throw Error(folder_.string(), fmt::format("the folder has neither {} nor {}", kSingle, kIndex),
+                "weights in safetensors, or the index of their shards",
+                snapshot ? snapshot->remedy() : "copy or download what is missing");
+  }
+
   void open_single() {
     const SafetensorsFile& only = open_file(kSingle);
     for (const auto& [name, entry] : only.entries()) file_of_[name] = &only;
@@ -82,20 +108,47 @@ class SafetensorsCheckpoint : public Checkpoint {
       throw Error(where, "has no weight_map", "the file of each tensor under weight_map",
                   "copy or download the index again");
     digested_.push_back(kIndex);
+    std::map<std::string, std::string> shard_of;
+    std::set<std::string> absent;
     for (const auto& [name, value] : index["weight_map"].items()) {
-      std::string shard = value.is_string() ? value.get<std::string>() : std::string();
-      if (shard.empty() || fs::path(shard).filename() != shard)
+      const std::string shard = value.is_string() ? value.get<std::string>() : std::string();
+      // What could leave the folder is refused; a shard may be a link, as in the hub's cache.
+      if (fs::path(shard).filename() != shard || !shard.ends_with(".safetensors"))
         throw Error(where, fmt::format("weight_map.{} is {}", name, value.dump(-1, ' ', true)),
-                    "the name of a file in the same folder");
-      if (!fs::exists(folder_ / shard))
-        throw Error(where, fmt::format("names the shard {}, which is not in the folder", shard),
-                    "every shard beside the index", "download the missing shard");
+                    "the name of a .safetensors file in the same folder",
+                    "do not trust this checkpoint: take it from its source again");
+      shard_of[name] = shard;
+      if (!fs::exists(folder_ / shard)) absent.insert(shard);
+    }
+    if (!absent.empty()) {
+      const auto snapshot = inspect_hub_snapshot(folder_);
+      throw Error(where,
+                  fmt::format("names the shard{} {}, which {} not in the folder",
+                              absent.size() > 1 ? "s" : "", fmt::join(absent, ", "),
+                              absent.size() > 1 ? "are" : "is"),
+                  "every shard beside the index",
+                  snapshot ? snapshot->remedy() : "download the missing shards");
+    }
+    for (const auto& [name, shard] : shard_of) {
       const SafetensorsFile& file = open_file(shard);
       if (!file.entries().count(name))
         throw Error(where, fmt::format("says that {} holds {}, which it does not", shard, name),
                     "an index that belongs to its shards", "download index and shards again");
       file_of_[name] = &file;
     }
+    check_index(where, shard_of);
+  }
+
+  /// What the index says stands in one shard may not stand in another too.
+  void check_index(const std::string& where,
+                   const std::map<std::string, std::string>& shard_of) const {
+    for (const auto& [shard, file] : files_)
+      for (const auto& [name, entry] : file.entries())
+        if (const auto listed = shard_of.find(name);
+            listed != shard_of.end() && listed->second != shard)
+          throw Error(where,
+                      fmt::format("tensor {} stands in {} and in {}", name, listed->second, shard),
+                      "each tensor in one shard", "download index and shards again");
   }
 
   const SafetensorsFile& open_file(const std::string& name) {
@@ -114,10 +167,25 @@ class SafetensorsCheckpoint : public Checkpoint {
     return *found->second;
   }
 
-  /// The dtype of most weights. Every tensor of the model must be of a floating dtype.
+  void read_quantized(const json& quantization, const std::string& where) {
+    StoredTensors tensors;
+    for (const auto& [name, file] : file_of_) tensors.emplace(name, file->load(name));
+    const ExpectedTensors expected = expected_tensors(config_);
+    quantized_ = read_stored_linears(quantization, tensors, expected, where);
+    quantized_shapes_.insert(expected.begin(), expected.end());
+  }
+
+  /// The dtype of most weights, after dequantization. Every tensor of the model must be of a
+  /// floating dtype.
   at::ScalarType dominant_dtype() const {
     std::map<at::ScalarType, std::uint64_t> bytes;
     for (const auto& [name, shape] : expected_tensors(config_)) {
+      if (auto linear = quantized_.weights.find(name); linear != quantized_.weights.end()) {
+        const at::ScalarType dtype = linear->second.dtype;
+        bytes[dtype] +=
+            static_cast<std::uint64_t>(c10::multiply_integers(shape)) * c10::elementSize(dtype);
+        continue;
+      }
       auto found = file_of_.find(name);
       if (found == file_of_.end()) continue;  // open_checkpoint reports it with all others
       const SafetensorsEntry& entry = found->second->entries().at(name);
@@ -137,7 +205,9 @@ class SafetensorsCheckpoint : public Checkpoint {
   LlamaConfig config_;
   std::map<std::string, SafetensorsFile> files_;
   std::map<std::string, const SafetensorsFile*> file_of_;  // by tensor
-  std::vector<std::string> digested_;                      // file names, in the digest's order
+  StoredLinears quantized_;                                // empty where nothing is
+  std::map<std::string, std::vector<std::int64_t>> quantized_shapes_;
+  std::vector<std::string> digested_;  // file names, in the digest's order
   at::ScalarType stored_dtype_ = at::kFloat;
 };
 

@@ -42,6 +42,8 @@ const char* dtype_name(at::ScalarType type) {
       return "U8";
     case at::kBool:
       return "BOOL";
+    case at::kFloat8_e4m3fn:
+      return "F8_E4M3";
     default:
       assert(false && "a dtype that nothing here writes");
       return "";

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "harness/core/hash.h"
+#include "harness/model/tokenizer_check.h"
 #include "harness/quant/sites.h"
 #include "harness/run/device.h"
 #include "harness/run/drawn_calibration.h"
@@ -62,9 +63,7 @@ class ModelShelf {
     files.tokenizer = open_tokenizer(checkpoint);
     files.config = files.checkpoint->config();
     files.scheme = files.checkpoint->scheme();
-    if (files.tokenizer->vocabulary_size() > files.config.vocab_size)
-      log_warning(fmt::format("{}: the tokenizer has {} tokens, the embedding {} rows", checkpoint,
-                              files.tokenizer->vocabulary_size(), files.config.vocab_size));
+    check_tokenizer(*files.tokenizer, files.config, checkpoint);
     files.digest = files.checkpoint->digest();
     files.tokenizer_digest = files.tokenizer->digest();
     files.chat_template = read_chat_template(checkpoint);

@@ -153,7 +153,7 @@ class RunExecution {
     StoredRecord record(curves, result.metrics);
     MethodContext context{
         loaded_->llama(),
-        run_.spec.format,
+        run_.format,
         *references_,
         calibration_.get(),
         run_.spec.seed,

@@ -168,6 +168,30 @@ TEST_F(CommandLineTest, EvalWritesTheExperimentThatItRuns) {
   EXPECT_EQ(again.out, eval.out);
 }
 
+TEST_F(CommandLineTest, EvalComparesWithAReferenceItemByItem) {
+  std::filesystem::copy(model(), folder_ / "theirs", std::filesystem::copy_options::recursive);
+  std::filesystem::path weights = folder_ / "theirs" / "model.safetensors";
+  std::string bytes = test::read_file(weights);
+  for (std::size_t i = bytes.size() - 4000; i < bytes.size(); i += 4) bytes[i] ^= 0x40;
+  test::write_file(weights, bytes);
+  const std::string options =
+      " --limit 3 --dtype fp32 --set evals.perplexity.text=text.txt "
+      "--set evals.perplexity.window=64";
+  Outcome eval = harness("eval theirs --reference " + model() + options);
+  ASSERT_EQ(eval.status, 0) << eval.error;
+  EXPECT_THAT(eval.out, AllOf(HasSubstr("each run against tiny, item by item"),
+                              HasSubstr("theirs  "), HasSubstr("perplexity"), HasSubstr(" ± ")));
+  std::size_t at = eval.error.find("harness report ") + 15;
+  const std::string name = eval.error.substr(at, eval.error.find('`', at) - at);
+  const Outcome report = harness("report " + name + " --reference tiny --format text");
+  EXPECT_EQ(report.out, eval.out.substr(eval.out.find("\n\n") + 2)) << report.error;
+  EXPECT_EQ(harness("report " + name + " --reference nobody").status, 2);
+  // A model beside itself: two labels, and no difference.
+  Outcome same = harness("eval " + model() + " --reference " + model() + options);
+  ASSERT_EQ(same.status, 0) << same.error;
+  EXPECT_THAT(same.out, AllOf(HasSubstr("against tiny (reference)"), HasSubstr("0 ± 0")));
+}
+
 TEST_F(CommandLineTest, SetOnlyAndDataChangeWhatIsRun) {
   write_experiment(kTwoRuns);
   EXPECT_EQ(harness("run e.toml --only RTN --set evals.perplexity.limit=2").status, 0);
@@ -301,6 +325,37 @@ TEST_F(CommandLineTest, DoctorTellsWhatThereIs) {
   EXPECT_EQ(doctor.status, 0);
   for (const char* word : {"LibTorch", "AVX-512", "AMX", "CUDA", "memory", "cache", "Hugging Face"})
     EXPECT_THAT(doctor.out, HasSubstr(word));
+}
+
+TEST_F(CommandLineTest, DoctorTellsWhatAModelIsAndNeeds) {
+  Outcome doctor = harness("doctor " + model());
+  EXPECT_EQ(doctor.status, 0) << doctor.error;
+  for (const char* word : {"Llama (LlamaForCausalLM)", "parameters", "safetensors", "digest",
+                           "tokenizer.json, 300 tokens", "chat template", "fp32", "perplexity",
+                           "generation", "GPTQ on 128 x", "everything needed  is there"})
+    EXPECT_THAT(doctor.out, HasSubstr(word));
+  Outcome qwen = harness("doctor " + test::golden("families/qwen3_window").string());
+  EXPECT_EQ(qwen.status, 1);
+  EXPECT_THAT(qwen.out,
+              AllOf(HasSubstr("Qwen 3"), HasSubstr("sliding window of 10 in 1 of 2 layers"),
+                    HasSubstr("norms of q and k"), HasSubstr("what is missing or wrong"),
+                    HasSubstr("no tokenizer.json")));
+}
+
+TEST_F(CommandLineTest, DoctorTellsWhatAModelLacks) {
+  Outcome missing = harness("doctor some-org/no-model", "HF_HUB_CACHE=hub");
+  EXPECT_EQ(missing.status, 1);
+  EXPECT_THAT(missing.out, AllOf(HasSubstr("hub/models--some-org--no-model"),
+                                 HasSubstr("`hf download some-org/no-model`")));
+  const auto copy = folder_ / "copy";
+  std::filesystem::copy(model(), copy);
+  std::filesystem::copy_file(test::golden("tokenizer/smollm2-small/tokenizer.json"),
+                             copy / "tokenizer.json",
+                             std::filesystem::copy_options::overwrite_existing);
+  Outcome other = harness("doctor copy");
+  EXPECT_EQ(other.status, 1);
+  EXPECT_THAT(other.out, HasSubstr("the embedding 300 rows"));
+  EXPECT_EQ(harness("generate copy hello").status, 2);
 }
 
 TEST_F(CommandLineTest, ReadingNeedsADatabaseThatIsThere) {

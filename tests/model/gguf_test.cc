@@ -72,22 +72,84 @@ class Patched {
 constexpr std::size_t kValue = 4;               // a metadata value stands behind its type
 constexpr std::size_t kMatrixType = 4 + 8 + 8;  // a matrix' type stands behind its dimensions
 
+/// The blocks of one format in golden formats/golden.json.
+struct GoldenBlocks {
+  GoldenBlocks(const GgufBlockFormat& format, const json& entry)
+      : raw(bytes_of_hex(entry["raw"])),
+        blocks(static_cast<std::int64_t>(raw.size()) / format.bytes) {}
+  const std::byte* data() const { return reinterpret_cast<const std::byte*>(raw.data()); }
+  std::string raw;
+  std::int64_t blocks;
+};
+
 TEST(GgufBlocks, EveryFormatIsEqualToTheGgufPackageToTheBit) {
-  json golden = test::golden_json()["blocks"];
+  json golden = json::parse(test::read_file(test::golden("formats/golden.json")))["blocks"];
   ASSERT_EQ(golden.size(), gguf_block_formats().size());
-  for (const auto& [name, entry] : golden.items()) {
-    const GgufBlockFormat* format = find_gguf_block_format(name);
-    ASSERT_NE(format, nullptr) << name;
-    std::string raw = bytes_of_hex(entry["raw"]), expected = bytes_of_hex(entry["values"]);
-    std::string found(expected.size(), '\0');
-    std::vector<float> values(expected.size() / sizeof(float));
-    format->dequantize(reinterpret_cast<const std::byte*>(raw.data()), 16, values.data());
-    std::memcpy(found.data(), values.data(), found.size());
-    EXPECT_TRUE(found == expected) << name;
+  for (const GgufBlockFormat& format : gguf_block_formats()) {
+    const json& entry = golden.at(format.name);
+    const GoldenBlocks golden_blocks(format, entry);
+    ASSERT_EQ(golden_blocks.blocks, 10) << format.name;
+    at::Tensor values = at::empty({golden_blocks.blocks, format.values}, at::kFloat);
+    format.dequantize(golden_blocks.data(), golden_blocks.blocks, values.data_ptr<float>());
+    for (int i = 0; i < 4; ++i)
+      EXPECT_EQ(values[1][i].item<float>(), entry["first"][static_cast<std::size_t>(i)])
+          << format.name;
+    EXPECT_EQ(test::float_digest(values), entry["values"]) << format.name;
   }
 }
 
-TEST(GgufBlocks, AnUnknownFormatIsNull) { EXPECT_EQ(find_gguf_block_format("Q4_K"), nullptr); }
+TEST(GgufBlocks, CodesTimesScalesAreTheValuesToTheBit) {
+  json golden = json::parse(test::read_file(test::golden("formats/golden.json")))["blocks"];
+  std::vector<std::string> without;
+  for (const GgufBlockFormat& format : gguf_block_formats()) {
+    if (!format.split) {
+      without.push_back(format.name);
+      continue;
+    }
+    const json& entry = golden.at(format.name);
+    const GoldenBlocks golden_blocks(format, entry);
+    QuantizedWeight weight;
+    weight.spec = {.bits = format.bits, .group = format.group, .symmetric = true};
+    weight.codes = at::empty({golden_blocks.blocks, format.values}, at::kChar);
+    weight.scales = at::empty({golden_blocks.blocks, format.values / format.group}, at::kFloat);
+    format.split(golden_blocks.data(), golden_blocks.blocks, weight.codes.data_ptr<std::int8_t>(),
+                 weight.scales.data_ptr<float>());
+    EXPECT_EQ(test::float_digest(weight.dequantize(at::kFloat)), entry["values"]) << format.name;
+    const int most = (1 << (format.bits - 1)) - 1;
+    EXPECT_LE(weight.codes.max().item<int>(), most) << format.name;
+    EXPECT_GE(weight.codes.min().item<int>(), -most - 1) << format.name;
+  }
+  EXPECT_EQ(without, (std::vector<std::string>{"Q4_1", "Q5_1", "Q2_K", "Q4_K", "Q5_K"}));
+}
+
+TEST(GgufBlocks, SizesAreThoseOfTheContainersTypes) {
+  int known = 0;
+  for (std::uint32_t id = 0; id < 64; ++id) {
+    const GgmlType* type = ggml_type(id);
+    const GgufBlockFormat* format = type ? find_gguf_block_format(type->name) : nullptr;
+    if (!format) continue;
+    ++known;
+    EXPECT_EQ(format->values, type->elements) << type->name;
+    EXPECT_EQ(format->bytes, type->bytes) << type->name;
+    EXPECT_EQ(format->values % format->group, 0) << type->name;
+  }
+  EXPECT_EQ(known, static_cast<int>(gguf_block_formats().size()));
+}
+
+TEST(GgufBlocks, AnUnknownFormatIsNull) { EXPECT_EQ(find_gguf_block_format("Q8_1"), nullptr); }
+
+TEST(GgufCheckpoint, CodesAreInTheOrderOfTheWeights) {
+  auto checkpoint = open_checkpoint(test::golden("checkpoint/mixed.gguf").string());
+  int with_codes = 0;
+  for (const std::string& name : checkpoint->names()) {
+    std::optional<StoredCodes> codes = checkpoint->codes(name);
+    if (!codes) continue;
+    ++with_codes;
+    EXPECT_TRUE(codes->dequantize(at::kFloat).equal(checkpoint->load(name))) << name;
+  }
+  EXPECT_EQ(with_codes, 5);  // of Q8_0 (the embedding), Q5_0 (k) and Q4_0 (v), two layers
+  EXPECT_FALSE(checkpoint->codes("model.layers.0.self_attn.q_proj.weight")) << "Q4_1 has offsets";
+}
 
 TEST(GgufCheckpoint, IsItsHuggingFaceSourceWithPermutationUndone) {
   auto checkpoint = open_checkpoint(test::golden("checkpoint/plain.gguf").string());
@@ -205,7 +267,7 @@ TEST(GgufErrors, UnknownArchitecture) {
       Patched("checkpoint/plain.gguf")
           .set("general.architecture", kValue + 8, std::array<char, 5>{'m', 'a', 'm', 'b', 'a'})
           .error(),
-      AllOf(HasSubstr("\"mamba\""), HasSubstr("expected llama")));
+      AllOf(HasSubstr("\"mamba\""), HasSubstr("expected one of llama, qwen2, qwen3")));
 }
 
 TEST(GgufErrors, ABlockFormatThatIsNotSupportedListsThoseThatAre) {
@@ -214,7 +276,7 @@ TEST(GgufErrors, ABlockFormatThatIsNotSupportedListsThoseThatAre) {
   file.set<std::uint32_t>("blk.1.ffn_up.weight", kMatrixType, 9);
   EXPECT_THAT(file.error(),
               AllOf(HasSubstr("blk.1.ffn_up.weight has the GGUF type Q8_1"),
-                    HasSubstr("Q4_0, Q4_1, Q5_0, Q5_1, Q8_0"), HasSubstr("llama-quantize")));
+                    HasSubstr("Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K"), HasSubstr("llama-quantize")));
 }
 
 TEST(GgufErrors, ATypeThatNobodyKnows) {

@@ -253,21 +253,6 @@ def to_gguf(path, weights, stored):
     return back
 
 
-def block_goldens():
-    """Blocks of random bytes (so every code and sign occurs) with finite float16 scales."""
-    random = np.random.default_rng(3)
-    result = {}
-    for name in BLOCK_TYPES:
-        _, size = gguf.GGML_QUANT_SIZES[Type[name]]
-        raw = random.integers(0, 256, (16, size), dtype=np.uint8)
-        for at in ([0, 2] if name.endswith("_1") else [0]):
-            raw[:, at + 1] &= 0xBF  # exponents below that of infinity; subnormals occur
-            raw[0, at + 1] &= 0x80
-        result[name] = {"raw": raw.tobytes().hex(),
-                        "values": gguf.dequantize(raw, Type[name]).astype("<f4").tobytes().hex()}
-    return result
-
-
 def rope_goldens():
     """Only what the config needs: the divisors of llama3 scaling, as llama.cpp's converter makes them
     (convert_hf_to_gguf.py, LlamaModel.generate_extra_tensors), for Llama 3.2's factor 32."""
@@ -322,7 +307,6 @@ def main():
                      for name in ("transformers", "safetensors", "gguf", "torch", "numpy")},
         "configs": config_goldens(),
         "safetensors": safetensors_goldens(weights),
-        "blocks": block_goldens(),
         "gguf": {"plain": to_gguf(HERE / "plain.gguf", weights, {}),
                  "mixed": to_gguf(HERE / "mixed.gguf", {k: v for k, v in weights.items()
                                                         if k != "lm_head.weight"}, STORED)},
