@@ -8,6 +8,10 @@
 #include <filesystem>
 
 #include "harness/app/commands.h"
+#include "harness/app/doctor_model.h"
+#include "harness/core/error.h"
+#include "harness/core/hub.h"
+#include "harness/core/model_reference.h"
 #include "harness/core/paths.h"
 #include "harness/core/provenance.h"
 #include "harness/core/text.h"
@@ -47,13 +51,38 @@ void report_devices() {
   for (std::size_t i = 0; i < devices.size(); ++i) line(fmt::format("cuda:{}", i), devices[i]);
 }
 
+bool doctor_model(const ModelArgument& model) {
+  std::string place = model.reference;
+  std::optional<ChatTemplate> chat_template;
+  if (ModelReference(model.reference).pair) place = model.find();
+  try {
+    chat_template = model.chat_template();
+  } catch (const Error&) {
+    // Without a tokenizer there is no template either; report_model names what is missing.
+  }
+  return report_model(model.reference, place, chat_template);
+}
+
 }  // namespace
 
-void add_doctor(CLI::App& app, Session&) {
+void add_doctor(CLI::App& app, Session& session) {
   auto* command = app.add_subcommand(
-      "doctor", "Tell what this machine and build have, and what to do about the rest");
-  command->footer("Example:\n  harness doctor");
-  command->callback([] {
+      "doctor",
+      "Tell what this machine and build have, or what a model is and needs, and what to do about "
+      "the rest");
+  auto model = std::make_shared<ModelArgument>();
+  model->add_to(*command, "a checkpoint to look at", /*required=*/false);
+  command->footer(
+      "Examples:\n"
+      "  harness doctor\n"
+      "  harness doctor ~/models/Llama-3.2-1B-Instruct\n"
+      "  harness doctor Qwen/Qwen3-8B@main          in the local Hugging Face cache\n"
+      "The exit status is 1 where a model lacks something.");
+  command->callback([model, &session] {
+    if (!model->reference.empty()) {
+      session.exit_code = doctor_model(*model) ? 0 : 1;
+      return;
+    }
     line("harness", fmt::format("{} ({}{})", kVersion, kCommit, kCommitDirty ? ", dirty" : ""));
     line("LibTorch", TORCH_VERSION);
     line("processor", fmt::format("{}, {} cores, {} threads in use", cpu_model(), cpu_cores(),

@@ -5,6 +5,7 @@
 
 #include "harness/app/commands.h"
 #include "harness/model/llama_text_model.h"
+#include "harness/model/tokenizer_check.h"
 #include "harness/run/device.h"
 
 namespace harness {
@@ -35,6 +36,7 @@ void generate(GenerateArguments arguments) {
   const std::string place = arguments.model.find();
   auto checkpoint = open_checkpoint(place);
   auto tokenizer = open_tokenizer(place);
+  check_tokenizer(*tokenizer, checkpoint->config(), arguments.model.reference);
   const auto device = resolve_device(arguments.device, "--device");
   const auto dtype = resolve_dtype(arguments.dtype);
   std::optional<ChatTemplate> chat_template;

@@ -14,7 +14,7 @@ void add_tokenize(CLI::App& app, Session&) {
   auto model = std::make_shared<ModelArgument>();
   auto file = std::make_shared<std::string>();
   auto no_special = std::make_shared<bool>(false);
-  model->add_to(*command, "a checkpoint, or a tokenizer.json");
+  model->add_to(*command, "a checkpoint, or a tokenizer.json or tokenizer.model");
   command->add_option("--file", *file, "text, a line each; default: standard input");
   command->add_flag("--no-special", *no_special, "add no BOS or other token of the post-processor");
   command->footer(

@@ -34,7 +34,7 @@ void add_data_option(CLI::App& command, std::string& folder);
 /// The argument `model` of commands that read one, and --data, where a pair's data files are.
 struct ModelArgument {
   std::string reference, data_dir;
-  void add_to(CLI::App& command, const std::string& about);
+  void add_to(CLI::App& command, const std::string& about, bool required = true);
   /// What open_checkpoint takes. A pair's model is trained first if it has to be.
   std::string find() const;
   /// The chat template by which it is talked to, after find().

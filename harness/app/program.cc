@@ -39,11 +39,13 @@ void DatabaseOption::add_to(CLI::App& command) {
   command.add_option("--db", path, "database of results")->capture_default_str();
 }
 
-void ModelArgument::add_to(CLI::App& command, const std::string& about) {
+void ModelArgument::add_to(CLI::App& command, const std::string& about, bool required) {
   command
       .add_option("model", reference,
-                  about + "; a path, org/name or pair:NAME/ROLE, such as pair:world/aligned")
-      ->required();
+                  about +
+                      "; a path, org/name, org/name@revision or pair:NAME/ROLE, such as "
+                      "pair:world/aligned")
+      ->required(required);
   add_data_option(command, data_dir);
 }
 

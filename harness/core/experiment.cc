@@ -1,5 +1,7 @@
 #include "harness/core/experiment.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <fstream>
 #include <map>
@@ -218,14 +220,9 @@ bool set_in_run(Value& run, const Value& top, const Path& path, const Value& val
   return true;
 }
 
-void apply_setting(const std::string& text, Value& top) {
-  std::string where = "--set " + text;
-  std::size_t equals = text.find('=');
-  if (equals == std::string::npos || equals == 0)
-    throw Error(where, "no value",
-                "KEY=VALUE, such as --set seed=3 or --set run.AAQ.methods.aaq.alpha=0.5");
-  std::string key = text.substr(0, equals);
-  Value value = parse_toml_value(std::string_view(text).substr(equals + 1), where);
+/// @param where of the setting, for messages
+void apply_setting(const std::string& key, const Value& value, const std::string& where,
+                   Value& top) {
   Value::Array none;
   Value::Array& runs = runs_of(top) ? *runs_of(top) : none;
   Path path = split_path(key);
@@ -265,6 +262,93 @@ void apply_setting(const std::string& text, Value& top) {
   for (Value& run : runs)
     if (run.is_table() && run.find(path[0]) && !sets_itself(run, path))
       set_inside(run, path, 0, value);
+}
+
+void apply_setting(const std::string& text, Value& top) {
+  const std::string where = "--set " + text;
+  const std::size_t equals = text.find('=');
+  if (equals == std::string::npos || equals == 0)
+    throw Error(where, "no value",
+                "KEY=VALUE, such as --set seed=3 or --set run.AAQ.methods.aaq.alpha=0.5");
+  apply_setting(text.substr(0, equals),
+                parse_toml_value(std::string_view(text).substr(equals + 1), where), where, top);
+}
+
+/// The settings of [set]: keys as --set has them, in quotes or as nested tables.
+void apply_set_table(const Value& settings, const std::string& prefix, Value& top,
+                     Problems& problems) {
+  for (const auto& [key, value] : settings.as_table()) {
+    if (value.is_table())
+      apply_set_table(value, prefix + key + ".", top, problems);
+    else
+      problems.collect([&] {
+        apply_setting(prefix + key, value, fmt::format("{} [set] {}{}", value.where(), prefix, key),
+                      top);
+      });
+  }
+}
+
+/// The runs of `file` over those of the file it extends: keys of a run of the same label replace,
+/// other runs follow.
+void overlay_runs(const Value& file, Value& top, Problems& problems) {
+  Value::Array* runs = runs_of(top);
+  if (const Value* drop = file.find("drop")) {
+    std::vector<std::string> labels;
+    read_value(*drop, "drop", {}, problems, labels);
+    for (const std::string& label : labels)
+      if (!runs ||
+          std::erase_if(*runs, [&](const Value& run) { return label_of(run) == label; }) == 0)
+        problems.add(Error(drop->where(), fmt::format("no run \"{}\" to drop", label),
+                           "a label of the file that is extended"));
+  }
+  const Value* own = file.find("run");
+  if (!own || !own->is_array()) return;
+  if (!runs) {
+    top.set("run", *own);
+    return;
+  }
+  for (const Value& run : own->as_array()) {
+    const auto same = std::find_if(runs->begin(), runs->end(), [&](const Value& other) {
+      return run.is_table() && !label_of(run).empty() && label_of(other) == label_of(run);
+    });
+    if (same == runs->end())
+      runs->push_back(run);
+    else
+      for (const auto& [key, value] : run.as_table()) same->set(key, value);
+  }
+}
+
+/// An experiment file as one table, with what it extends below it.
+/// @param above the files that lead here
+Value read_layers(const std::filesystem::path& path, std::vector<std::filesystem::path> above) {
+  const std::filesystem::path real = std::filesystem::weakly_canonical(path);
+  if (std::find(above.begin(), above.end(), real) != above.end())
+    throw Error(path.string(), "this file extends itself, by way of what it extends",
+                "a chain of files that ends");
+  above.push_back(real);
+  const Value file = parse_toml_file(path);
+  Value top = file;
+  Problems problems;
+  if (const Value* extends = file.find("extends")) {
+    if (!extends->is_string())
+      throw Error(extends->where(), "extends is " + extends->describe(),
+                  "the path of another experiment file, from this file's folder");
+    top = read_layers(path.parent_path() / extends->as_string(), above);
+    for (const auto& [key, value] : file.as_table())
+      if (key != "extends" && key != "run" && key != "drop" && key != "set") top.set(key, value);
+    overlay_runs(file, top, problems);
+  } else if (const Value* drop = file.find("drop")) {
+    problems.add(Error(drop->where(), "drop in a file that extends none", "extends = \"FILE\""));
+  }
+  if (const Value* set = file.find("set")) {
+    if (set->is_table())
+      apply_set_table(*set, "", top, problems);
+    else
+      problems.add(Error(set->where(), "set is " + set->describe(), "a table [set]"));
+    top.erase("set");
+  }
+  problems.throw_if_any();
+  return top;
 }
 
 std::vector<std::string> columns_of(const Value& top) {
@@ -321,12 +405,15 @@ std::vector<std::string> table_columns(const std::string& toml) {
   return columns_of(parse_toml(toml, "the stored experiment file"));
 }
 
-Experiment parse_experiment(const std::string& toml, const std::string& file,
-                            const ExperimentOptions& options) {
-  Value top = apply_settings(parse_toml(toml, file), options.set);
+namespace {
+
+/// @param toml what is kept of the file
+Experiment make_experiment(Value top, std::string toml, const std::string& file,
+                           const ExperimentOptions& options) {
+  top = apply_settings(std::move(top), options.set);
   Problems problems;
   Experiment experiment;
-  experiment.toml = toml;
+  experiment.toml = std::move(toml);
 
   Value sweep{Value::Table{}};
   sweep.set_where(file);
@@ -410,14 +497,24 @@ Experiment parse_experiment(const std::string& toml, const std::string& file,
   return experiment;
 }
 
+}  // namespace
+
+Experiment parse_experiment(const std::string& toml, const std::string& name,
+                            const ExperimentOptions& options) {
+  return make_experiment(parse_toml(toml, name), toml, name, options);
+}
+
 Experiment read_experiment(const std::filesystem::path& path, const ExperimentOptions& options) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in || std::filesystem::is_directory(path))
-    throw Error(path.string(), "this file cannot be read", "an experiment file (TOML)",
-                "experiments/ holds examples");
+  const Value top = read_layers(path, {});
   std::ostringstream text;
-  text << in.rdbuf();
-  return parse_experiment(text.str(), path.string(), options);
+  text << std::ifstream(path, std::ios::binary).rdbuf();
+  // Of a file that extends another all is kept, in one.
+  return make_experiment(
+      top,
+      parse_toml(text.str(), path.string()).find("extends")
+          ? fmt::format("# {} with what it extends\n{}", path.filename().string(), to_toml(top))
+          : text.str(),
+      path.string(), options);
 }
 
 }  // namespace harness

@@ -136,8 +136,14 @@ std::vector<std::string> table_columns(const std::string& toml);
 /// Reads an experiment file: merges each [[run]] over the keys above it, applies --set, expands
 /// [sweep]. A swept or --set key changes every run that does not set that key itself;
 /// "methods.NAME.OPTION" and "evals.NAME.OPTION" change the runs that list the plugin;
-/// "run.LABEL.KEY" changes that run only (--set only). [sweep] makes a grid of its keys; `paired =
+/// "run.LABEL.KEY" changes that run only (--set and [set] only). [sweep] makes a grid of its keys;
+/// `paired =
 /// [["a", "b"]]` in it makes lists of equal length move together.
+///
+/// A file may lie over another: extends = "FILE", from its own folder. Its keys then replace the
+/// other's, [sweep] as a whole; a [[run]] of the same label replaces keys of that run, others
+/// follow; drop = ["LABEL"] leaves runs out; [set] changes single keys of what there is then, as
+/// --set does.
 /// @throws Error with all problems found, each with file and line
 Experiment read_experiment(const std::filesystem::path& path,
                            const ExperimentOptions& options = {});

@@ -10,16 +10,6 @@
 namespace harness {
 namespace {
 
-bool any_active(const Format& format, std::initializer_list<Site> sites) {
-  for (Site site : sites) {
-    if (format.spec(site).active()) return true;
-    for (const FormatOverride& override_ : format.overrides)
-      for (const auto& [overridden, spec] : override_.specs)
-        if (overridden == site && spec.active()) return true;
-  }
-  return false;
-}
-
 /// What a spec says beyond its bits, as far as it differs from the site's usual one.
 std::string spec_remarks(const QuantSpec& spec, const QuantSpec& usual) {
   std::string text;
@@ -88,10 +78,20 @@ QuantSpec Format::at(Site site, int layer, const std::string& name) const {
   return result;
 }
 
-bool Format::quantizes_weights() const { return any_active(*this, {Site::w}); }
+bool Format::quantizes(Site site) const {
+  if (spec(site).active()) return true;
+  for (const FormatOverride& override_ : overrides)
+    for (const auto& [overridden, its_spec] : override_.specs)
+      if (overridden == site && its_spec.active()) return true;
+  return false;
+}
+
+bool Format::quantizes_weights() const { return quantizes(Site::w); }
 
 bool Format::quantizes_activations() const {
-  return any_active(*this, {Site::a, Site::a_o, Site::a_down, Site::k, Site::v});
+  for (Site site : {Site::a, Site::a_o, Site::a_down, Site::k, Site::v})
+    if (quantizes(site)) return true;
+  return false;
 }
 
 std::string Format::label() const {
@@ -106,7 +106,7 @@ std::string Format::label() const {
     if (spec.bits != expected.bits)
       remarks.push_back(fmt::format("{}{}{}", name, spec.bits, more));
     else if (spec.active() && !more.empty())
-      remarks.push_back(fmt::format("{} {}", name, more));
+      remarks.push_back(fmt::format("{} {}", name, more.substr(more.front() == ' ')));
   };
   remark("a", a, {a.bits, 0, false, 1.0});
   remark("a_o", a_o, a);

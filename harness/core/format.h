@@ -57,7 +57,8 @@ struct Format {
   /// The spec of a site in block `layer` for the Linear (or the reader of the activation) `name`,
   /// such as "model.layers.3.mlp.down_proj".
   QuantSpec at(Site site, int layer, const std::string& name) const;
-  /// Whether any site, overrides included, is quantized.
+  /// Whether a site is quantized anywhere, overrides included.
+  bool quantizes(Site site) const;
   bool quantizes_weights() const;
   bool quantizes_activations() const;
   /// "w4a4kv4", "w4a16g64", "none": short text for tables; sites that the short form cannot say are

@@ -3,81 +3,43 @@
 #include <fmt/format.h>
 
 #include <cstdlib>
-#include <fstream>
 
 #include "harness/core/error.h"
+#include "harness/core/hub.h"
 
 namespace harness {
 namespace fs = std::filesystem;
 namespace {
 
-/// A set, non-empty variable of the environment, or nothing.
-const char* variable(const char* name) {
-  const char* value = std::getenv(name);
-  return value && *value ? value : nullptr;
-}
-
-fs::path home() { return variable("HOME") ? fs::path(variable("HOME")) : fs::path("."); }
-
 fs::path user_cache() {
-  return variable("XDG_CACHE_HOME") ? fs::path(variable("XDG_CACHE_HOME")) : home() / ".cache";
+  return environment("XDG_CACHE_HOME") ? fs::path(environment("XDG_CACHE_HOME"))
+                                       : home_folder() / ".cache";
 }
 
 fs::path local_path(const std::string& reference) {
   if (reference.starts_with("cache:")) return cache_folder() / reference.substr(6);
-  if (reference.starts_with("~/")) return home() / reference.substr(2);
+  if (reference.starts_with("~/")) return home_folder() / reference.substr(2);
   return reference;
-}
-
-bool is_repository_name(const std::string& reference) {
-  auto slash = reference.find('/');
-  return slash != std::string::npos && slash > 0 && slash + 1 < reference.size() &&
-         reference.find('/', slash + 1) == std::string::npos &&
-         reference.find_first_of(" \\:~") == std::string::npos && reference[0] != '.' &&
-         !reference.ends_with(".gguf");
 }
 
 }  // namespace
 
+const char* environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value && *value ? value : nullptr;
+}
+
+fs::path home_folder() { return environment("HOME") ? environment("HOME") : "."; }
+
 fs::path cache_folder() {
-  if (const char* named = variable("HARNESS_CACHE")) return named;
+  if (const char* named = environment("HARNESS_CACHE")) return named;
   return user_cache() / "aaq-harness";
-}
-
-fs::path hub_cache_folder() {
-  if (const char* named = variable("HF_HUB_CACHE")) return named;
-  if (const char* named = variable("HF_HOME")) return fs::path(named) / "hub";
-  return user_cache() / "huggingface" / "hub";
-}
-
-fs::path hub_snapshot(const std::string& kind, const std::string& repository) {
-  std::string folder_name = kind + "--" + repository;
-  for (std::size_t at; (at = folder_name.find('/')) != std::string::npos;)
-    folder_name.replace(at, 1, "--");
-  fs::path folder = hub_cache_folder() / folder_name;
-  if (!fs::is_directory(folder))
-    throw Error(repository,
-                fmt::format("not in the Hugging Face cache (looked for {})", folder.string()),
-                "a downloaded snapshot",
-                fmt::format("fetch it with `hf download {}{}`, or set HF_HUB_CACHE", repository,
-                            kind == "datasets" ? " --repo-type dataset" : ""));
-  std::ifstream reference(folder / "refs" / "main");
-  std::string revision;
-  if (reference >> revision && fs::is_directory(folder / "snapshots" / revision))
-    return folder / "snapshots" / revision;
-  std::vector<fs::path> snapshots;
-  if (fs::is_directory(folder / "snapshots"))
-    for (const auto& entry : fs::directory_iterator(folder / "snapshots"))
-      snapshots.push_back(entry.path());
-  if (snapshots.size() == 1) return snapshots.front();
-  throw Error(folder.string(),
-              fmt::format("{} snapshots and no refs/main that names one", snapshots.size()),
-              "refs/main or exactly one snapshot", "give the snapshot's folder instead");
 }
 
 fs::path find_model(const std::string& reference) {
   const char* const expected =
-      "a snapshot folder, a .gguf file or org/name in the local Hugging Face cache";
+      "a snapshot folder, a .gguf file, or org/name or org/name@revision in the local Hugging Face "
+      "cache";
   if (reference.empty()) throw Error("model", "no checkpoint is named", expected);
   fs::path path = local_path(reference);
   std::error_code ignored;
@@ -86,10 +48,11 @@ fs::path find_model(const std::string& reference) {
   if (reference.starts_with("cache:"))
     throw Error(reference, "there is no file " + looked, "what the set-up fetches",
                 "run `bash harness/setup/setup.sh`");
-  if (!is_repository_name(reference))
+  const auto repository = HubRepository::parse(reference);
+  if (!repository)
     throw Error(reference, "there is no file or folder " + looked, expected, "check the path");
   try {
-    return hub_snapshot("models", reference);
+    return hub_snapshot(*repository);
   } catch (const Error& error) {
     throw Error(
         fmt::format("{}: there is no file or folder {}, and in the local Hugging Face cache: {}",

@@ -10,16 +10,14 @@ namespace harness {
 /// ~/.cache/aaq-harness (harness/cmake/CacheFolder.cmake says the same to the build).
 std::filesystem::path cache_folder();
 
-/// The local Hugging Face hub cache, as the hub library finds it: HF_HUB_CACHE, else HF_HOME/hub,
-/// else XDG_CACHE_HOME/huggingface/hub, else ~/.cache/huggingface/hub.
-std::filesystem::path hub_cache_folder();
-
-/// The snapshot folder of `repository` ("org/name") in the hub cache: of refs/main, else the only
-/// snapshot. `kind` is "models" or "datasets". Throws an Error that names every place looked at.
-std::filesystem::path hub_snapshot(const std::string& kind, const std::string& repository);
+/// A variable of the environment; null where it is not set or empty.
+const char* environment(const char* name);
+/// HOME, else the current folder.
+std::filesystem::path home_folder();
 
 /// The folder or file that a model reference names: a path ("cache:FILE" is a file of
-/// cache_folder(), "~/FILE" one of the home folder), or org/name in the local Hugging Face cache.
+/// cache_folder(), "~/FILE" one of the home folder), or org/name or org/name@revision in the local
+/// Hugging Face cache (hub.h).
 /// @throws Error that names every place looked at
 std::filesystem::path find_model(const std::string& reference);
 

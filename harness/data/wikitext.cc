@@ -3,11 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <map>
 
 #include "harness/core/error.h"
-#include "harness/core/paths.h"
+#include "harness/core/hub.h"
 #include "harness/core/text.h"
 #include "harness/data/arrow_table.h"
 #include "harness/data/file.h"
@@ -24,19 +23,6 @@ std::vector<std::string> raw_names(const std::string& split) {
   return {fmt::format("wikitext2.{}.raw", split), fmt::format("wiki.{}.raw", split)};
 }
 
-fs::path datasets_cache_folder() {
-  auto variable = [](const char* name) {
-    const char* value = std::getenv(name);
-    return value ? std::string(value) : std::string();
-  };
-  if (const std::string folder = variable("HF_DATASETS_CACHE"); !folder.empty()) return folder;
-  if (const std::string home = variable("HF_HOME"); !home.empty())
-    return fs::path(home) / "datasets";
-  const std::string xdg = variable("XDG_CACHE_HOME");
-  const fs::path cache = xdg.empty() ? fs::path(variable("HOME")) / ".cache" : fs::path(xdg);
-  return cache / "huggingface" / "datasets";
-}
-
 /// The first file, in order of names, that a path pattern (globs in any component) fits under
 /// `root`.
 std::optional<fs::path> first_match(const fs::path& root, const fs::path& pattern) {
@@ -46,7 +32,8 @@ std::optional<fs::path> first_match(const fs::path& root, const fs::path& patter
     for (const fs::path& folder : folders) {
       std::error_code ignored;
       for (const auto& entry : fs::directory_iterator(folder, ignored))
-        if (glob_match(component.string(), entry.path().filename().string()))
+        if (glob_match(component.string(), entry.path().filename().string()) &&
+            fs::exists(entry.path(), ignored))  // no link of a broken download
           next.push_back(entry.path());
     }
     folders = std::move(next);
@@ -96,22 +83,42 @@ WikitextFile find_wikitext2(const std::string& split, const std::string& data_di
         places.push_back({data_dir, fs::path(folder) / name});
     places.push_back({data_dir, parquet});
   }
-  for (const char* repository : {"datasets--Salesforce--wikitext", "datasets--wikitext"})
-    places.push_back({hub_cache_folder(), fs::path(repository) / "snapshots" / "*" / parquet});
-  for (const char* name : {"Salesforce___wikitext", "wikitext"})
-    places.push_back({datasets_cache_folder(), fs::path(name) / "wikitext-2-raw-v1" / "*" / "*" /
-                                                   fmt::format("wikitext-{}.arrow", split)});
   std::vector<std::string> looked;
-  for (const auto& [root, pattern] : places) {
+  auto look = [&](const fs::path& root, const fs::path& pattern) -> std::optional<WikitextFile> {
     if (const auto found = first_match(root, pattern))
-      return {*found, found->lexically_relative(root).generic_string()};
+      return WikitextFile{*found, found->lexically_relative(root).generic_string()};
     looked.push_back((root / pattern).string());
+    return std::nullopt;
+  };
+  for (const auto& [root, pattern] : places)
+    if (auto found = look(root, pattern)) return *found;
+  std::string state;
+  for (const char* name : {"Salesforce/wikitext", "wikitext"}) {
+    const HubRepository repository{.name = name, .kind = "datasets"};
+    fs::path snapshot = repository.folder() / "snapshots" / "*";
+    try {
+      snapshot = hub_snapshot(repository);
+      if (const auto found = first_match(snapshot, parquet))
+        return {*found, found->lexically_relative(hub_cache_folder()).generic_string()};
+      if (const auto inspected = inspect_hub_snapshot(snapshot); !inspected->state().empty())
+        state = fmt::format("; {}", inspected->state());
+    } catch (const Error&) {
+      // Not there is what the list of places says.
+    }
+    looked.push_back((snapshot / parquet).string());
   }
-  throw Error(fmt::format("wikitext2-{}", split), "no file of it was found",
-              fmt::format("one of\n    {}", fmt::join(looked, "\n    ")),
-              fmt::format("put wiki.{}.raw of the official WikiText-2 archive into a folder and "
-                          "name that folder as data_dir (--data, HARNESS_DATA)",
-                          split));
+  for (const char* name : {"Salesforce___wikitext", "wikitext"})
+    if (auto found =
+            look(datasets_cache_folder(), fs::path(name) / "wikitext-2-raw-v1" / "*" / "*" /
+                                              fmt::format("wikitext-{}.arrow", split)))
+      return *found;
+  const HubRepository official{.name = "Salesforce/wikitext", .kind = "datasets"};
+  throw Error(
+      fmt::format("wikitext2-{}", split), "no file of it was found" + state,
+      fmt::format("one of\n    {}", fmt::join(looked, "\n    ")),
+      fmt::format("fetch it with `{}`, or put wiki.{}.raw of the official WikiText-2 archive "
+                  "into a folder and name that folder as data_dir (--data, HARNESS_DATA)",
+                  official.download_command(), split));
 }
 
 std::vector<std::string> read_wikitext2(const fs::path& file, const std::string& split) {

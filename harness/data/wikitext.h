@@ -26,9 +26,8 @@ struct WikitextFile {
 
 /// Looks for a split of WikiText-2: the raw file or the hub's Parquet file in `data_dir`, then the
 /// Parquet file in the local Hugging Face hub cache, then the Arrow file in the cache of `datasets`
-/// (HF_DATASETS_CACHE, else HF_HOME/datasets, else XDG_CACHE_HOME/huggingface/datasets, else
-/// ~/.cache/huggingface/datasets).
-/// @throws Error that names every place looked at
+/// (hub.h says where these are).
+/// @throws Error that names every place looked at and the command that fetches it
 WikitextFile find_wikitext2(const std::string& split, const std::string& data_dir);
 
 /// The rows of a raw, Parquet or Arrow file of that split.

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <queue>
 
 #include "harness/core/error.h"
@@ -56,6 +57,10 @@ Bpe::Bpe(TextMap<TokenId> vocabulary,
     TokenId left_id = id_of(left), right_id = id_of(right);
     merges_[pair_key(left_id, right_id)] = {rank++, id_of(left + right)};
   }
+  if (options_.byte_fallback) {
+    for (unsigned byte = 0; byte < 256; ++byte)
+      bytes_[byte] = find(fmt::format("<0x{:02X}>", byte));
+  }
   if (options_.unk_token) {
     unk_ = find(*options_.unk_token);
     if (!unk_)
@@ -93,17 +98,34 @@ void Bpe::encode(std::string_view word, std::vector<std::int64_t>& ids) const {
 
 std::vector<TokenId> Bpe::merge_word(std::string_view word) const {
   std::vector<Symbol> symbols;
-  bool in_unknown = false;
-  for (std::size_t at = 0; at < word.size();) {
-    std::size_t length = utf8_length(word[at]);
-    std::optional<TokenId> id = find(word.substr(at, length));
-    at += length;
-    bool unknown = !id;
-    if (unknown && (!unk_ || (in_unknown && options_.fuse_unk))) continue;
-    in_unknown = unknown;
+  auto put = [&](TokenId id) {
     auto index = static_cast<std::int32_t>(symbols.size());
-    symbols.push_back({unknown ? *unk_ : *id, index - 1, index + 1});
+    symbols.push_back({id, index - 1, index + 1});
+  };
+  auto put_bytes = [&](std::string_view character) {
+    auto id_of = [&](char byte) { return bytes_[static_cast<unsigned char>(byte)]; };
+    if (!std::all_of(character.begin(), character.end(), id_of)) return false;
+    for (char byte : character) put(*id_of(byte));
+    return true;
+  };
+  // As in the library an unk_token is put when the next known character is, behind any bytes.
+  bool unknown = false;
+  auto put_unknown = [&] {
+    if (unknown) put(*unk_);
+    unknown = false;
+  };
+  for (std::size_t at = 0; at < word.size();) {
+    const std::string_view character = word.substr(at, utf8_length(word[at]));
+    at += character.size();
+    if (const auto id = find(character)) {
+      put_unknown();
+      put(*id);
+    } else if (!put_bytes(character) && unk_) {
+      if (!options_.fuse_unk) put_unknown();
+      unknown = true;
+    }
   }
+  put_unknown();
   if (symbols.empty()) return {};
   symbols.back().next = -1;
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <mutex>
 #include <optional>
@@ -18,6 +19,8 @@ struct BpeOptions {
       unk_token;               // for characters that the vocabulary lacks; without one they vanish
   bool fuse_unk = false;       // one unk_token for a run of them
   bool ignore_merges = false;  // a word that is in the vocabulary is that token
+  bool byte_fallback = false;  // characters that the vocabulary lacks are tokens <0xHH>, if all are
+                               // there
 };
 
 /// Byte-pair encoding: a vocabulary and an ordered list of merges (Sennrich et al., arXiv
@@ -46,6 +49,7 @@ class Bpe : public TokenModel {
       merges_;  // key: left id in the upper half, right in the lower
   BpeOptions options_;
   std::optional<TokenId> unk_;
+  std::array<std::optional<TokenId>, 256> bytes_{};
   mutable std::mutex cache_mutex_;
   mutable TextMap<std::vector<TokenId>> cache_;
 };

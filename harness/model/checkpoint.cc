@@ -4,11 +4,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdlib>
+#include <optional>
 #include <set>
 #include <string_view>
 
 #include "harness/core/error.h"
+#include "harness/core/hub.h"
 #include "harness/core/paths.h"
 #include "harness/model/gguf_checkpoint.h"
 #include "harness/model/safetensors.h"
@@ -72,6 +73,67 @@ void check_tensors(const Checkpoint& checkpoint, const std::string& where) {
   problems.throw_if_any();
 }
 
+bool is_pickle(const fs::path& path) {
+  const std::string extension = path.extension().string();
+  for (const char* pickle : {".bin", ".pt", ".pth", ".ckpt", ".pkl"})
+    if (extension == pickle) return true;
+  return false;
+}
+
+[[noreturn]] void refuse_pickles(const fs::path& folder, const std::vector<std::string>& names) {
+  throw Error(
+      folder.string(),
+      fmt::format("holds weights only as pickles ({}), and reading a pickle can execute any "
+                  "code that is in it",
+                  some_of(names)),
+      "weights in safetensors",
+      fmt::format("take the safetensors version of the checkpoint, or, if you trust this one, "
+                  "convert it: python3 -c \"from transformers import AutoModelForCausalLM as "
+                  "M, AutoTokenizer as T; a, b = '{}', 'NEW_FOLDER'; M.from_pretrained(a, "
+                  "dtype='auto').save_pretrained(b); T.from_pretrained(a).save_pretrained(b)\"",
+                  folder.string()));
+}
+
+/// Before any format looks at it: weights that are never read, and downloads that broke off or were
+/// refused.
+void check_place(const fs::path& path) {
+  std::error_code ignored;
+  if (!fs::is_directory(path, ignored)) {
+    if (is_pickle(path)) refuse_pickles(path.parent_path(), {path.filename().string()});
+    return;
+  }
+  std::vector<std::string> pickles, broken;
+  bool weights = false, config = false;
+  for (const auto& entry : fs::directory_iterator(path, ignored)) {
+    const std::string name = entry.path().filename().string();
+    const bool needed = name.ends_with(".safetensors") || name == "config.json" ||
+                        name == "model.safetensors.index.json";
+    if (needed && !entry.exists(ignored)) broken.push_back(name);
+    if (is_pickle(entry.path())) pickles.push_back(name);
+    weights |= needed && name != "config.json";
+    config |= name == "config.json";
+  }
+  std::sort(pickles.begin(), pickles.end());
+  std::sort(broken.begin(), broken.end());
+  const std::optional<HubSnapshot> snapshot = inspect_hub_snapshot(path);
+  if (!broken.empty())
+    throw Error(
+        path.string(),
+        snapshot ? snapshot->state() : fmt::format("links that lead nowhere: {}", some_of(broken)),
+        "a complete checkpoint",
+        snapshot ? snapshot->remedy() : "copy what they link to, or download it again");
+  if (weights) return;
+  if (snapshot && !snapshot->state().empty())
+    throw Error(path.string(), "no weights are there; " + snapshot->state(),
+                "a complete checkpoint", snapshot->remedy());
+  if (!pickles.empty()) refuse_pickles(path, pickles);
+  if (snapshot && config)
+    throw Error(path.string(),
+                fmt::format("the snapshot of {} has a config.json and no weights in safetensors",
+                            snapshot->repository.text()),
+                "a complete checkpoint", snapshot->remedy());
+}
+
 /// What would help someone whose file or folder no format reads.
 std::string advice(const fs::path& path) {
   if (path.extension() == ".safetensors") return "name the folder that holds it";
@@ -113,6 +175,7 @@ const Registry<CheckpointFormat>& checkpoint_formats() {
 
 std::unique_ptr<Checkpoint> open_checkpoint(const std::string& reference) {
   fs::path path = find_model(reference);
+  check_place(path);
   std::vector<std::string> readable;
   for (const std::string& name : checkpoint_formats().names()) {
     const CheckpointFormat& format = checkpoint_formats().get(name);

@@ -21,9 +21,10 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-/// Files of a tokenizer that transformers reads from a folder; only the first must be there.
-constexpr std::array<const char*, 4> kTokenizerFiles = {
-    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"};
+/// Files of a tokenizer that transformers reads from a folder; one of the first two must be there.
+constexpr std::array<const char*, 6> kTokenizerFiles = {
+    "tokenizer.json",    "tokenizer.model",         "tokenizer_config.json",
+    "added_tokens.json", "special_tokens_map.json", "chat_template.jinja"};
 
 std::string read_text(const fs::path& path) {
   const MappedFile file(path);
@@ -103,8 +104,21 @@ CheckpointTexts read_tokenizer_texts(const std::string& reference) {
     auto text_of = [&](const std::optional<std::int64_t>& id) {
       return id ? std::optional(tokenizer->decode({*id})) : std::nullopt;
     };
-    return tokenizer_texts(tokenizer_json_of_gguf(file), chat_template ? chat_template->jinja : "",
-                           text_of(tokenizer->bos()), text_of(tokenizer->eos()));
+    const std::string jinja = chat_template ? chat_template->jinja : "";
+    const auto bos = text_of(tokenizer->bos()), eos = text_of(tokenizer->eos());
+    const std::string pieces = tokenizer_model_of_gguf(file);
+    if (pieces.empty()) return tokenizer_texts(tokenizer_json_of_gguf(file), jinja, bos, eos);
+    CheckpointTexts texts = tokenizer_texts("", jinja, bos, eos);
+    texts.erase("tokenizer.json");
+    texts["tokenizer.model"] = pieces;
+    Json config = Json::parse(texts["tokenizer_config.json"]);
+    config["tokenizer_class"] = "LlamaTokenizer";
+    config["legacy"] = true;  // as llama.cpp reads its vocabularies
+    config["add_bos_token"] = tokenizer->adds_bos();
+    config["add_eos_token"] = tokenizer->encode("", /*special=*/true).size() >
+                              static_cast<std::size_t>(tokenizer->adds_bos());
+    texts["tokenizer_config.json"] = to_text(config);
+    return texts;
   }
   CheckpointTexts texts;
   for (const char* name : kTokenizerFiles) {

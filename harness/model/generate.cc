@@ -62,8 +62,9 @@ void check_prompt(const std::vector<std::int64_t>& prompt, std::size_t index,
 
 /// One prompt's generation under way.
 struct Sequence {
-  Sequence(const Tokenizer& tokenizer, std::vector<std::string> stop_strings, std::size_t prompt)
-      : index(prompt), stream(tokenizer, std::move(stop_strings)) {}
+  Sequence(const Tokenizer& tokenizer, std::vector<std::string> stop_strings,
+           const std::vector<std::int64_t>& prompt, std::size_t place)
+      : index(place), stream(tokenizer, std::move(stop_strings), prompt) {}
   std::size_t index;
   TextStream stream;
   Generation result{};
@@ -89,6 +90,9 @@ std::vector<std::int64_t> candidates(const float* logits, std::int64_t count,
 }  // namespace
 
 std::string TextStream::show(std::size_t end) {
+  // Bytes that turn out to be no text become U+FFFD all of them (ByteFallback of tokenizers), the
+  // characters too that began well and are shown already: go on with a whole character.
+  while (shown_ < end && (static_cast<unsigned char>(text_[shown_]) & 0xC0) == 0x80) ++shown_;
   if (end <= shown_) return {};
   std::string piece = text_.substr(shown_, end - shown_);
   shown_ = end;
@@ -98,7 +102,7 @@ std::string TextStream::show(std::size_t end) {
 std::string TextStream::add(std::int64_t token) {
   assert(!stopped_);
   tokens_.push_back(token);
-  text_ = tokenizer_.decode(tokens_);
+  text_ = tokenizer_.decode_after(prompt_, tokens_);
   std::size_t stop_at = std::string::npos, certain = without_incomplete(text_);
   for (const std::string& stop : stop_strings_) {
     stop_at = std::min(stop_at, text_.find(stop));
@@ -201,7 +205,8 @@ std::vector<Generation> generate_with(GrowingSequences& sequences, const Tokeniz
   for (std::size_t begin = 0; begin < prompts.size(); begin += batch) {
     const std::size_t end = std::min(begin + batch, prompts.size());
     std::vector<Sequence> active;
-    for (std::size_t i = begin; i < end; ++i) active.emplace_back(tokenizer, stop_strings, i);
+    for (std::size_t i = begin; i < end; ++i)
+      active.emplace_back(tokenizer, stop_strings, prompts[i], i);
     at::Tensor logits = sequences.start({prompts.begin() + static_cast<std::ptrdiff_t>(begin),
                                          prompts.begin() + static_cast<std::ptrdiff_t>(end)});
     while (true) {

@@ -47,8 +47,10 @@ struct ScoreRequest {
 /// The text of a growing sequence, as far as it is certain.
 class TextStream {
  public:
-  TextStream(const Tokenizer& tokenizer, std::vector<std::string> stop_strings)
-      : tokenizer_(tokenizer), stop_strings_(std::move(stop_strings)) {}
+  /// @param prompt what the sequence goes on from
+  TextStream(const Tokenizer& tokenizer, std::vector<std::string> stop_strings,
+             std::vector<std::int64_t> prompt = {})
+      : tokenizer_(tokenizer), stop_strings_(std::move(stop_strings)), prompt_(std::move(prompt)) {}
   /// @return the text that this token made certain
   std::string add(std::int64_t token);
   /// @return what was held back: no further token comes
@@ -62,7 +64,7 @@ class TextStream {
 
   const Tokenizer& tokenizer_;
   std::vector<std::string> stop_strings_;
-  std::vector<std::int64_t> tokens_;
+  std::vector<std::int64_t> prompt_, tokens_;
   std::string text_;
   std::size_t shown_ = 0;
   bool stopped_ = false;

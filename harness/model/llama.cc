@@ -242,6 +242,12 @@ std::vector<std::pair<std::string, at::Tensor*>> LlamaBlock::named_tensors() {
   return tensors;
 }
 
+void LlamaModel::untie() {
+  if (!config_.tie_word_embeddings) return;
+  unpacked().lm_head_.weight = embedding_.clone();
+  config_.tie_word_embeddings = false;
+}
+
 std::vector<std::pair<std::string, at::Tensor*>> LlamaModel::named_tensors() {
   unpacked();  // whoever asks may write
   std::vector<std::pair<std::string, at::Tensor*>> tensors = {

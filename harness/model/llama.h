@@ -81,6 +81,8 @@ class LlamaModel {
   at::Tensor& final_norm() { return final_norm_; }
   Linear& lm_head() { return unpacked().lm_head_; }  // shares the embedding's storage when tied
   const Linear& lm_head() const { return lm_head_; }
+  /// Gives a tied head a weight of its own; config().tie_word_embeddings is false from then on.
+  void untie();
   /// Every weight with its name in the checkpoint; a tied head is not named apart.
   std::vector<std::pair<std::string, at::Tensor*>> named_tensors();
 

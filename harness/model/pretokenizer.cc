@@ -80,11 +80,20 @@ std::vector<TextRange> arrange(const std::vector<Part>& parts, Behavior behavior
   return result;
 }
 
-void append_pieces(const std::string& text, const std::vector<TextRange>& ranges,
-                   std::vector<std::string>& out) {
-  for (const TextRange& range : ranges) {
-    if (range.begin != range.end) out.push_back(text.substr(range.begin, range.end - range.begin));
+/// Cuts every piece into what `ranges_of` finds in it.
+template <class RangesOf>
+void cut(Words& words, RangesOf&& ranges_of) {
+  std::vector<std::string> result;
+  bool at_start = words.at_start;
+  for (const std::string& piece : words.pieces) {
+    for (const TextRange& range : ranges_of(piece)) {
+      if (range.begin == range.end) continue;
+      // What was removed from the front began the text.
+      if (result.empty() && (range.begin != 0 || &piece != &words.pieces.front())) at_start = false;
+      result.push_back(piece.substr(range.begin, range.end - range.begin));
+    }
   }
+  words = {std::move(result), at_start};
 }
 
 class Split : public PreTokenizer {
@@ -92,16 +101,14 @@ class Split : public PreTokenizer {
   Split(Regex pattern, Behavior behavior, bool invert)
       : pattern_(std::move(pattern)), behavior_(behavior), invert_(invert) {}
 
-  void apply(std::vector<std::string>& pieces) const override {
-    std::vector<std::string> result;
-    for (const std::string& piece : pieces) {
+  void apply(Words& words) const override {
+    cut(words, [&](const std::string& piece) {
       std::vector<Part> parts = partition(piece, pattern_.find_all(piece));
       if (invert_) {
         for (Part& part : parts) part.match = !part.match;
       }
-      append_pieces(piece, arrange(parts, behavior_), result);
-    }
-    pieces = std::move(result);
+      return arrange(parts, behavior_);
+    });
   }
 
  private:
@@ -115,17 +122,15 @@ class Digits : public PreTokenizer {
   explicit Digits(bool individual)
       : behavior_(individual ? Behavior::isolated : Behavior::contiguous) {}
 
-  void apply(std::vector<std::string>& pieces) const override {
-    std::vector<std::string> result;
-    for (const std::string& piece : pieces) {
+  void apply(Words& words) const override {
+    cut(words, [&](const std::string& piece) {
       std::vector<TextRange> digits;
       for (std::size_t at = 0; at < piece.size();) {
         std::size_t start = at;
         if (is_numeric(next_code_point(piece, at))) digits.push_back({start, at});
       }
-      append_pieces(piece, arrange(partition(piece, digits), behavior_), result);
-    }
-    pieces = std::move(result);
+      return arrange(partition(piece, digits), behavior_);
+    });
   }
 
  private:
@@ -134,18 +139,48 @@ class Digits : public PreTokenizer {
 
 class WhitespaceSplit : public PreTokenizer {
  public:
-  void apply(std::vector<std::string>& pieces) const override {
-    std::vector<std::string> result;
-    for (const std::string& piece : pieces) {
+  void apply(Words& words) const override {
+    cut(words, [&](const std::string& piece) {
       std::vector<TextRange> spaces;
       for (std::size_t at = 0; at < piece.size();) {
         std::size_t start = at;
         if (is_space(next_code_point(piece, at))) spaces.push_back({start, at});
       }
-      append_pieces(piece, arrange(partition(piece, spaces), Behavior::removed), result);
-    }
-    pieces = std::move(result);
+      return arrange(partition(piece, spaces), Behavior::removed);
+    });
   }
+};
+
+class Metaspace : public PreTokenizer {
+ public:
+  explicit Metaspace(MetaspaceOptions options)
+      : options_(std::move(options)), pattern_(Regex::escape(options_.replacement)) {}
+
+  void apply(Words& words) const override {
+    using Prepend = MetaspaceOptions::Prepend;
+    for (std::string& piece : words.pieces) {
+      std::string text;
+      for (char c : piece) {
+        if (c == ' ')
+          text += options_.replacement;
+        else
+          text += c;
+      }
+      const bool first = words.at_start && &piece == &words.pieces.front();
+      if ((options_.prepend == Prepend::always || (options_.prepend == Prepend::first && first)) &&
+          !text.starts_with(options_.replacement))
+        text = options_.replacement + text;
+      piece = std::move(text);
+    }
+    if (!options_.split) return;
+    cut(words, [&](const std::string& piece) {
+      return arrange(partition(piece, pattern_.find_all(piece)), Behavior::merged_with_next);
+    });
+  }
+
+ private:
+  MetaspaceOptions options_;
+  Regex pattern_;
 };
 
 class ByteLevel : public PreTokenizer {
@@ -154,9 +189,9 @@ class ByteLevel : public PreTokenizer {
     if (use_regex) pattern_ = std::make_unique<Regex>(kGpt2Pattern);
   }
 
-  void apply(std::vector<std::string>& pieces) const override {
+  void apply(Words& words) const override {
     std::vector<std::string> result;
-    for (std::string& piece : pieces) {
+    for (std::string& piece : words.pieces) {
       if (add_prefix_space_ && !piece.starts_with(' ')) piece.insert(0, 1, ' ');
       if (!pattern_) {
         result.push_back(in_byte_characters(piece));
@@ -166,7 +201,7 @@ class ByteLevel : public PreTokenizer {
         result.push_back(in_byte_characters(
             std::string_view(piece).substr(part.range.begin, part.range.end - part.range.begin)));
     }
-    pieces = std::move(result);
+    words.pieces = std::move(result);
   }
 
  private:
@@ -184,8 +219,8 @@ class PreTokenizerSequence : public PreTokenizer {
  public:
   explicit PreTokenizerSequence(std::vector<std::unique_ptr<PreTokenizer>> steps)
       : steps_(std::move(steps)) {}
-  void apply(std::vector<std::string>& pieces) const override {
-    for (const auto& step : steps_) step->apply(pieces);
+  void apply(Words& words) const override {
+    for (const auto& step : steps_) step->apply(words);
   }
 
  private:
@@ -240,6 +275,24 @@ std::string bytes_of_token(const std::string& token) {
   return result;
 }
 
+MetaspaceOptions read_metaspace(const JsonReader& in) {
+  using Prepend = MetaspaceOptions::Prepend;
+  static const std::map<std::string, Prepend> kSchemes = {
+      {"never", Prepend::never}, {"first", Prepend::first}, {"always", Prepend::always}};
+  MetaspaceOptions options{.replacement = in.character("replacement")};
+  // Files of before tokenizers 0.15 have add_prefix_space alone.
+  const bool add_prefix_space = in.boolean("add_prefix_space", true);
+  if (in.at("prepend_scheme").is_null()) {
+    options.prepend = add_prefix_space ? Prepend::always : Prepend::never;
+  } else {
+    const auto found = kSchemes.find(in.text("prepend_scheme"));
+    if (found == kSchemes.end()) in.wrong("prepend_scheme", "never, first or always");
+    options.prepend = found->second;
+  }
+  options.split = in.boolean("split", true);
+  return options;
+}
+
 std::unique_ptr<PreTokenizer> make_pre_tokenizer(const nlohmann::json& config,
                                                  const std::string& where) {
   JsonReader in(config, "pre_tokenizer", where);
@@ -248,6 +301,7 @@ std::unique_ptr<PreTokenizer> make_pre_tokenizer(const nlohmann::json& config,
     return std::make_unique<ByteLevel>(in.boolean("add_prefix_space", true),
                                        in.boolean("use_regex", true));
   if (type == "Digits") return std::make_unique<Digits>(in.boolean("individual_digits", false));
+  if (type == "Metaspace") return std::make_unique<Metaspace>(read_metaspace(in));
   if (type == "Split")
     return std::make_unique<Split>(Regex(in.pattern(), where), read_behavior(in),
                                    in.boolean("invert", false));
@@ -259,7 +313,7 @@ std::unique_ptr<PreTokenizer> make_pre_tokenizer(const nlohmann::json& config,
     return std::make_unique<PreTokenizerSequence>(std::move(steps));
   }
   in.unsupported(fmt::format("the type \"{}\"", type),
-                 "ByteLevel, Digits, Split, WhitespaceSplit or Sequence");
+                 "ByteLevel, Digits, Metaspace, Split, WhitespaceSplit or Sequence");
 }
 
 }  // namespace harness

@@ -5,6 +5,7 @@
 
 #include "harness/core/error.h"
 #include "harness/core/hash.h"
+#include "harness/core/hub.h"
 #include "harness/model/json.h"
 #include "harness/model/mapped_tensor.h"
 #include "harness/model/safetensors.h"
@@ -41,10 +42,7 @@ class SafetensorsCheckpoint : public Checkpoint {
     else if (fs::exists(folder / kSingle))
       open_single();
     else
-      throw Error(folder.string(), fmt::format("the folder has neither {} nor {}", kSingle, kIndex),
-                  "weights in safetensors",
-                  "convert pytorch_model.bin, if there is one, with "
-                  "transformers' save_pretrained");
+      fail_without_weights();
     const json object = parse_json(text, config.string());
     if (auto found = object.find("quantization_config"); found != object.end() && !found->is_null())
       read_quantized(*found, config.string());
@@ -91,6 +89,13 @@ class SafetensorsCheckpoint : public Checkpoint {
   }
 
  private:
+  [[noreturn]] void fail_without_weights() const {
+    const auto snapshot = inspect_hub_snapshot(folder_);
+    throw Error(folder_.string(), fmt::format("the folder has neither {} nor {}", kSingle, kIndex),
+                "weights in safetensors, or the index of their shards",
+                snapshot ? snapshot->remedy() : "copy or download what is missing");
+  }
+
   void open_single() {
     const SafetensorsFile& only = open_file(kSingle);
     for (const auto& [name, entry] : only.entries()) file_of_[name] = &only;
@@ -103,20 +108,47 @@ class SafetensorsCheckpoint : public Checkpoint {
       throw Error(where, "has no weight_map", "the file of each tensor under weight_map",
                   "copy or download the index again");
     digested_.push_back(kIndex);
+    std::map<std::string, std::string> shard_of;
+    std::set<std::string> absent;
     for (const auto& [name, value] : index["weight_map"].items()) {
-      std::string shard = value.is_string() ? value.get<std::string>() : std::string();
-      if (shard.empty() || fs::path(shard).filename() != shard)
+      const std::string shard = value.is_string() ? value.get<std::string>() : std::string();
+      // What could leave the folder is refused; a shard may be a link, as in the hub's cache.
+      if (fs::path(shard).filename() != shard || !shard.ends_with(".safetensors"))
         throw Error(where, fmt::format("weight_map.{} is {}", name, value.dump(-1, ' ', true)),
-                    "the name of a file in the same folder");
-      if (!fs::exists(folder_ / shard))
-        throw Error(where, fmt::format("names the shard {}, which is not in the folder", shard),
-                    "every shard beside the index", "download the missing shard");
+                    "the name of a .safetensors file in the same folder",
+                    "do not trust this checkpoint: take it from its source again");
+      shard_of[name] = shard;
+      if (!fs::exists(folder_ / shard)) absent.insert(shard);
+    }
+    if (!absent.empty()) {
+      const auto snapshot = inspect_hub_snapshot(folder_);
+      throw Error(where,
+                  fmt::format("names the shard{} {}, which {} not in the folder",
+                              absent.size() > 1 ? "s" : "", fmt::join(absent, ", "),
+                              absent.size() > 1 ? "are" : "is"),
+                  "every shard beside the index",
+                  snapshot ? snapshot->remedy() : "download the missing shards");
+    }
+    for (const auto& [name, shard] : shard_of) {
       const SafetensorsFile& file = open_file(shard);
       if (!file.entries().count(name))
         throw Error(where, fmt::format("says that {} holds {}, which it does not", shard, name),
                     "an index that belongs to its shards", "download index and shards again");
       file_of_[name] = &file;
     }
+    check_index(where, shard_of);
+  }
+
+  /// What the index says stands in one shard may not stand in another too.
+  void check_index(const std::string& where,
+                   const std::map<std::string, std::string>& shard_of) const {
+    for (const auto& [shard, file] : files_)
+      for (const auto& [name, entry] : file.entries())
+        if (const auto listed = shard_of.find(name);
+            listed != shard_of.end() && listed->second != shard)
+          throw Error(where,
+                      fmt::format("tensor {} stands in {} and in {}", name, listed->second, shard),
+                      "each tensor in one shard", "download index and shards again");
   }
 
   const SafetensorsFile& open_file(const std::string& name) {

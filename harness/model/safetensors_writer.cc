@@ -34,6 +34,8 @@ const char* dtype_name(at::ScalarType type) {
       return "I64";
     case at::kInt:
       return "I32";
+    case at::kShort:
+      return "I16";
     case at::kChar:
       return "I8";
     case at::kByte:

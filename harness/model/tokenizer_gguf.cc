@@ -2,13 +2,16 @@
 
 #include <fmt/format.h>
 
-#include <map>
 #include <nlohmann/json.hpp>
 
 #include "harness/core/error.h"
 #include "harness/core/hash.h"
 #include "harness/model/bpe.h"
 #include "harness/model/gguf.h"
+#include "harness/model/pretokenizer_families.h"
+#include "harness/model/sentencepiece.h"
+#include "harness/model/tokenizer_config.h"
+#include "harness/model/unicode.h"
 
 namespace harness {
 namespace {
@@ -19,57 +22,106 @@ using Json = nlohmann::json;
 constexpr std::int64_t kControl = 3;
 constexpr std::int64_t kUserDefined = 4;
 
-/// What a name in tokenizer.ggml.pre stands for: the normaliser and pre-tokenizer of the
-/// tokenizer.json from which llama.cpp's converter derives that name (get_vocab_base_pre of
-/// convert_hf_to_gguf.py).
-struct Family {
-  const char* normalizer;
-  const char* pre_tokenizer;
-  bool ignore_merges;
-};
+constexpr SentencePieceOptions kLlamaCpp{.prefix_after_special = true, .user_defined_first = true};
 
-constexpr const char* kByteLevel =
-    R"({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true})";
-constexpr const char* kDigitsByteLevel = R"({"type": "Sequence", "pretokenizers": [
-  {"type": "Digits", "individual_digits": true},
-  {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true}]})";
-constexpr const char* kLlama3 = R"json({"type": "Sequence", "pretokenizers": [
-  {"type": "Split", "behavior": "Isolated", "invert": false, "pattern": {"Regex":
-   "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"}},
-  {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false}]})json";
-
-const std::map<std::string, Family> kFamilies = {
-    {"gpt-2", {"null", kByteLevel, false}},
-    {"smollm", {"null", kDigitsByteLevel, false}},
-    {"starcoder", {"null", kDigitsByteLevel, false}},
-    {"olmo", {R"({"type": "NFC"})", kByteLevel, false}},  // GPT-NeoX
-    {"llama-bpe", {"null", kLlama3, true}},
-};
-
-const Family& family_of(const GgufFile& gguf, const std::string& where) {
-  const auto& model = gguf.get<std::string>("tokenizer.ggml.model");
-  if (model != "gpt2")
-    throw Error(where, fmt::format("tokenizer.ggml.model is \"{}\", which is not supported", model),
-                "\"gpt2\" (byte-level BPE)");
+const PreTokenizerFamily& family_of(const GgufFile& gguf, const std::string& where) {
   const auto* pre = gguf.find<std::string>("tokenizer.ggml.pre");
-  auto found = kFamilies.find(pre ? *pre : "");
-  if (found == kFamilies.end()) {
-    std::string names;
-    for (const auto& [name, family] : kFamilies) names += (names.empty() ? "" : ", ") + name;
+  const PreTokenizerFamily* family = find_pre_tokenizer_family(pre ? *pre : "");
+  if (!family)
     throw Error(where,
                 pre ? fmt::format("tokenizer.ggml.pre is \"{}\", which is not supported", *pre)
                     : "the metadata has no tokenizer.ggml.pre",
-                "one of " + names, "use the model's safetensors with its tokenizer.json");
-  }
-  return found->second;
+                fmt::format("one of {}", fmt::join(pre_tokenizer_family_names(), ", ")),
+                "use the model's safetensors with its tokenizer.json");
+  return *family;
 }
 
-}  // namespace
+bool is_sentencepiece(const GgufFile& gguf, const std::string& where) {
+  const auto& model = gguf.get<std::string>("tokenizer.ggml.model");
+  if (model != "gpt2" && model != "llama")
+    throw Error(where, fmt::format("tokenizer.ggml.model is \"{}\", which is not supported", model),
+                "\"gpt2\" (byte-level BPE) or \"llama\" (SentencePiece)",
+                "use the model's safetensors with its tokenizer.json");
+  return model == "llama";
+}
 
-TokenizerParts read_tokenizer_gguf(const std::filesystem::path& path) {
-  std::string where = path.string();
-  GgufFile gguf = read_gguf(path);
-  const Family& family = family_of(gguf, where);
+std::optional<std::int64_t> token_id(const GgufFile& gguf, const char* key, std::size_t tokens,
+                                     const std::string& where) {
+  const auto* id = gguf.find<std::int64_t>(key);
+  if (!id) return std::nullopt;
+  if (*id < 0 || static_cast<std::size_t>(*id) >= tokens)
+    throw Error(where, fmt::format("{} is {}", key, *id),
+                fmt::format("an id of the {} tokens", tokens));
+  return *id;
+}
+
+bool flag(const GgufFile& gguf, const char* key, bool otherwise) {
+  const auto* value = gguf.find<bool>(key);
+  return value ? *value : otherwise;
+}
+
+/// The values of an array that has one a token.
+template <class T>
+const std::vector<T>& per_token(const GgufFile& gguf, const char* key, std::size_t tokens,
+                                const std::string& where) {
+  const auto& values = gguf.get<std::vector<T>>(key);
+  if (values.size() != tokens)
+    throw Error(where, fmt::format("{} has {} values for {} tokens", key, values.size(), tokens),
+                "one a token");
+  return values;
+}
+
+/// Which tokens are BOS and EOS, and whether they are added.
+void read_special_tokens(const GgufFile& gguf, bool adds_bos, std::size_t tokens,
+                         const std::string& where, TokenizerParts& parts) {
+  if (const auto bos = token_id(gguf, "tokenizer.ggml.bos_token_id", tokens, where))
+    parts.bos = bos;
+  if (const auto eos = token_id(gguf, "tokenizer.ggml.eos_token_id", tokens, where))
+    parts.eos = eos;
+  if (flag(gguf, "tokenizer.ggml.add_bos_token", adds_bos) && parts.bos)
+    parts.prefix.push_back(*parts.bos);
+  if (flag(gguf, "tokenizer.ggml.add_eos_token", false) && parts.eos)
+    parts.suffix.push_back(*parts.eos);
+}
+
+SentencePieceModel sentencepiece_of_gguf(const GgufFile& gguf, const std::string& where) {
+  const auto& tokens = gguf.get<std::vector<std::string>>("tokenizer.ggml.tokens");
+  const auto& scores = per_token<double>(gguf, "tokenizer.ggml.scores", tokens.size(), where);
+  const auto& types =
+      per_token<std::int64_t>(gguf, "tokenizer.ggml.token_type", tokens.size(), where);
+  SentencePieceModel model;
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    if (types[i] < 1 || types[i] > static_cast<int>(PieceType::byte) || tokens[i].empty())
+      throw Error(where, fmt::format("token {} is \"{}\" of type {}", i, tokens[i], types[i]),
+                  "text of a type from 1 to 6");
+    model.pieces.push_back(
+        {tokens[i], static_cast<float>(scores[i]), static_cast<PieceType>(types[i])});
+  }
+  model.add_dummy_prefix = flag(gguf, "tokenizer.ggml.add_space_prefix", true);
+  model.remove_extra_whitespaces = false;  // llama.cpp has this for its unigram vocabularies alone
+  // What llama.cpp takes where the file names none.
+  auto usual = [&](std::int64_t id, const char* key) {
+    const auto stated = token_id(gguf, key, tokens.size(), where);
+    return stated || tokens.size() <= static_cast<std::size_t>(id) ? stated : std::optional(id);
+  };
+  model.bos = usual(1, "tokenizer.ggml.bos_token_id");
+  model.eos = usual(2, "tokenizer.ggml.eos_token_id");
+  return model;
+}
+
+TokenizerParts read_sentencepiece(const GgufFile& gguf, const std::string& where) {
+  const SentencePieceModel model = sentencepiece_of_gguf(gguf, where);
+  TokenizerParts parts = sentencepiece_parts(model, kLlamaCpp, where);
+  read_special_tokens(gguf, /*adds_bos=*/true, model.pieces.size(), where, parts);
+  Sha256 digest;
+  digest.update(sentencepiece_model_bytes(model));
+  digest.update(special_tokens_text(parts));
+  parts.digest = digest.hex();
+  return parts;
+}
+
+TokenizerParts read_byte_level_bpe(const GgufFile& gguf, const std::string& where) {
+  const PreTokenizerFamily& family = family_of(gguf, where);
   const auto& tokens = gguf.get<std::vector<std::string>>("tokenizer.ggml.tokens");
   const auto& merge_texts = gguf.get<std::vector<std::string>>("tokenizer.ggml.merges");
   const auto* types = gguf.find<std::vector<std::int64_t>>("tokenizer.ggml.token_type");
@@ -84,6 +136,7 @@ TokenizerParts read_tokenizer_gguf(const std::filesystem::path& path) {
   for (std::size_t i = 0; i < tokens.size(); ++i) {
     auto id = static_cast<TokenId>(i);
     std::int64_t type = types ? (*types)[i] : 1;
+    if (!is_utf8(tokens[i])) throw Error(where, fmt::format("the token {} is no UTF-8", i), "text");
     if (!vocabulary.emplace(tokens[i], id).second)
       throw Error(where, fmt::format("the token \"{}\" stands twice in the vocabulary", tokens[i]),
                   "distinct tokens");
@@ -109,33 +162,35 @@ TokenizerParts read_tokenizer_gguf(const std::filesystem::path& path) {
   if (Json normalizer = Json::parse(family.normalizer); !normalizer.is_null())
     parts.normalizer = make_normalizer(normalizer, where);
   parts.pre_tokenizer = make_pre_tokenizer(Json::parse(family.pre_tokenizer), where);
-
-  auto id_of = [&](const char* key) -> std::optional<std::int64_t> {
-    const auto* id = gguf.find<std::int64_t>(key);
-    if (!id) return std::nullopt;
-    if (*id < 0 || static_cast<std::size_t>(*id) >= tokens.size())
-      throw Error(where, fmt::format("{} is {}", key, *id),
-                  fmt::format("an id of the {} tokens", tokens.size()));
-    return *id;
-  };
-  auto flag = [&](const char* key) {
-    const auto* value = gguf.find<bool>(key);
-    return value && *value;
-  };
-  parts.bos = id_of("tokenizer.ggml.bos_token_id");
-  parts.eos = id_of("tokenizer.ggml.eos_token_id");
-  if (flag("tokenizer.ggml.add_bos_token") && parts.bos) parts.prefix.push_back(*parts.bos);
-  if (flag("tokenizer.ggml.add_eos_token") && parts.eos) parts.suffix.push_back(*parts.eos);
+  parts.decoder = make_byte_level_decoder();
+  read_special_tokens(gguf, family.adds_bos, tokens.size(), where, parts);
   digest.update(fmt::format("\n{} {}", parts.prefix.size(), parts.suffix.size()));
   parts.digest = digest.hex();
   return parts;
+}
+
+}  // namespace
+
+TokenizerParts read_tokenizer_gguf(const std::filesystem::path& path) {
+  const std::string where = path.string();
+  const GgufFile gguf = read_gguf(path);
+  return is_sentencepiece(gguf, where) ? read_sentencepiece(gguf, where)
+                                       : read_byte_level_bpe(gguf, where);
+}
+
+std::string tokenizer_model_of_gguf(const std::filesystem::path& path) {
+  const std::string where = path.string();
+  const GgufFile gguf = read_gguf(path);
+  return is_sentencepiece(gguf, where)
+             ? sentencepiece_model_bytes(sentencepiece_of_gguf(gguf, where))
+             : std::string();
 }
 
 std::string tokenizer_json_of_gguf(const std::filesystem::path& path) {
   // Everything that could be wrong is found by the reader.
   const TokenizerParts parts = read_tokenizer_gguf(path);
   const GgufFile gguf = read_gguf(path);
-  const Family& family = family_of(gguf, path.string());
+  const PreTokenizerFamily& family = family_of(gguf, path.string());
   const auto& tokens = gguf.get<std::vector<std::string>>("tokenizer.ggml.tokens");
   Json vocabulary = Json::object(), added = Json::array();
   for (std::size_t id = 0; id < tokens.size(); ++id) vocabulary[tokens[id]] = id;

@@ -10,6 +10,8 @@
 #include "harness/core/hash.h"
 #include "harness/core/log.h"
 #include "harness/model/bpe.h"
+#include "harness/model/tokenizer_config.h"
+#include "harness/model/unicode.h"
 #include "harness/model/word_level.h"
 
 namespace harness {
@@ -70,12 +72,11 @@ std::unique_ptr<Bpe> read_bpe(const JsonReader& in, const std::string& where) {
     if (!in.at(affix).is_null() && !in.text(affix).empty())
       in.unsupported(fmt::format("{} \"{}\"", affix, in.text(affix)), "null");
   }
-  if (in.boolean("byte_fallback", false)) in.unsupported("byte_fallback", "false");
-
   BpeOptions options;
   if (!in.at("unk_token").is_null()) options.unk_token = in.text("unk_token");
   options.fuse_unk = in.boolean("fuse_unk", false);
   options.ignore_merges = in.boolean("ignore_merges", false);
+  options.byte_fallback = in.boolean("byte_fallback", false);
   std::vector<std::pair<std::string, std::string>> merges;
   for (const Json& merge : in.array("merges")) merges.push_back(read_merge(merge, where));
   return std::make_unique<Bpe>(read_vocabulary(in, where), merges, std::move(options), where);
@@ -169,38 +170,6 @@ void read_post_processor(const Json& config, const std::string& where, Tokenizer
   if (!text_seen) in.unsupported("a template without the text", "one Sequence");
 }
 
-bool read_decoder(const Json& config, const std::string& where) {
-  if (config.is_null()) return false;
-  JsonReader in(config, "decoder", where);
-  if (in.text("type") != "ByteLevel")
-    in.unsupported(fmt::format("the type \"{}\"", in.text("type")), "ByteLevel");
-  return true;
-}
-
-/// tokenizer_config.json: which tokens are BOS and EOS, and whether they are added. Where it says
-/// that (add_bos_token, add_eos_token), it replaces the post-processor, as in transformers 5.
-void read_config(const Json& config, const std::string& where, TokenizerParts& parts,
-                 const std::vector<AddedToken>& added) {
-  JsonReader in(config, "tokenizer_config", where);
-  auto id_of = [&](const char* key) -> std::optional<std::int64_t> {
-    const Json& value = in.at(key);
-    const Json& content = value.is_object() ? value.value("content", Json()) : value;
-    if (!content.is_string()) return std::nullopt;
-    auto text = content.get<std::string>();
-    for (const AddedToken& token : added) {
-      if (token.content == text) return token.id;
-    }
-    return parts.model->find(text);
-  };
-  parts.bos = id_of("bos_token");
-  parts.eos = id_of("eos_token");
-  if (in.at("add_bos_token").is_null() && in.at("add_eos_token").is_null()) return;
-  parts.prefix.clear();
-  parts.suffix.clear();
-  if (in.boolean("add_bos_token", false) && parts.bos) parts.prefix.push_back(*parts.bos);
-  if (in.boolean("add_eos_token", false) && parts.eos) parts.suffix.push_back(*parts.eos);
-}
-
 }  // namespace
 
 JsonReader::JsonReader(const Json& config, std::string part, std::string where)
@@ -223,6 +192,18 @@ bool JsonReader::boolean(const char* key, bool otherwise) const {
   if (at(key).is_null()) return otherwise;
   if (!at(key).is_boolean()) wrong(key, "true or false");
   return at(key).get<bool>();
+}
+
+std::string JsonReader::character(const char* key) const {
+  const std::string value = text(key);
+  if (value.empty() || value.size() != utf8_length(value.front())) wrong(key, "one character");
+  return value;
+}
+
+std::int64_t JsonReader::count(const char* key) const {
+  if (!at(key).is_number_integer() || at(key).get<std::int64_t>() < 0)
+    wrong(key, "an integer of 0 or more");
+  return at(key).get<std::int64_t>();
 }
 
 const Json& JsonReader::array(const char* key) const {
@@ -265,19 +246,16 @@ TokenizerParts read_tokenizer_json(const fs::path& path) {
   parts.model = read_model(in.at("model"), where);
   parts.added_tokens = read_added_tokens(in.at("added_tokens"), *parts.model, where);
   read_post_processor(in.at("post_processor"), where, parts);
-  parts.byte_level_decoder = read_decoder(in.at("decoder"), where);
+  if (!in.at("decoder").is_null()) parts.decoder = make_decoder(in.at("decoder"), where);
   // A first token of the template is BOS unless tokenizer_config.json says otherwise.
   if (!parts.prefix.empty()) parts.bos = parts.prefix.front();
 
   Sha256 digest;
   digest.update(text);
-  fs::path config_path = path.parent_path() / "tokenizer_config.json";
-  if (fs::exists(config_path)) {
-    read_config(parse_file(config_path, text), config_path.string(), parts, parts.added_tokens);
-    std::string flags = fmt::format("{} {}", parts.prefix.size(), parts.suffix.size());
-    for (std::int64_t id : parts.prefix) flags += fmt::format(" {}", id);
-    for (std::int64_t id : parts.suffix) flags += fmt::format(" {}", id);
-    digest.update(flags);
+  if (const auto config = read_tokenizer_config(path.parent_path())) {
+    parts.bos.reset();
+    apply_tokenizer_config(*config, /*adds_bos=*/std::nullopt, parts);
+    digest.update(special_tokens_text(parts));
   }
   parts.digest = digest.hex();
   return parts;

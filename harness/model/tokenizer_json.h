@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "harness/model/byte_level_tokenizer.h"
+#include "harness/model/pipeline_tokenizer.h"
 
 namespace harness {
 
@@ -15,6 +15,10 @@ class JsonReader {
 
   std::string text(const char* key) const;
   bool boolean(const char* key, bool otherwise) const;
+  /// A string of one character.
+  std::string character(const char* key) const;
+  /// An integer of 0 or more.
+  std::int64_t count(const char* key) const;
   const nlohmann::json& array(const char* key) const;
   /// `pattern` of Split and Replace as a regular expression: {"Regex": ...} or {"String": ...}.
   std::string pattern() const;
@@ -30,7 +34,9 @@ class JsonReader {
   std::string part_, where_;
 };
 
-/// Reads a tokenizer.json and, where the file stands beside it, tokenizer_config.json.
+/// Reads a tokenizer.json and, where the file stands beside it, tokenizer_config.json. (`legacy`
+/// and `add_prefix_space` of that file count for no tokenizer.json: its normaliser and
+/// pre-tokenizer say it.)
 /// @throws Error on malformed JSON and on everything that is not supported, naming it
 TokenizerParts read_tokenizer_json(const std::filesystem::path& path);
 

@@ -97,6 +97,20 @@ char32_t next_code_point(std::string_view text, std::size_t& position) {
   return c;
 }
 
+std::size_t valid_utf8_length(std::string_view text, std::size_t position) {
+  std::size_t bad = 0;
+  return well_formed(text, position, bad);
+}
+
+bool is_utf8(std::string_view text) {
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t length = valid_utf8_length(text, at);
+    if (!length) return false;
+    at += length;
+  }
+  return true;
+}
+
 std::string repair_utf8(std::string_view text) {
   std::string result;
   result.reserve(text.size());

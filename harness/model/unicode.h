@@ -44,6 +44,9 @@ void append_utf8(std::string& out, char32_t c);
 char32_t next_code_point(std::string_view text, std::size_t& position);
 /// Byte length of the character that begins with `lead` in valid UTF-8.
 std::size_t utf8_length(char lead);
+/// Bytes of the well-formed UTF-8 character at `position`; 0 when there is none.
+std::size_t valid_utf8_length(std::string_view text, std::size_t position);
+bool is_utf8(std::string_view text);
 /// The text with every maximal ill-formed part replaced by U+FFFD, as Python's errors="replace" and
 /// Rust's from_utf8_lossy do it (The Unicode Standard, section 3.9, "Substitution of Maximal
 /// Subparts").

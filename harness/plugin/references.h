@@ -16,6 +16,8 @@ class References {
   virtual ~References() = default;
   virtual const Model& model(Role role) = 0;
   virtual const LlamaModel& llama(Role role) = 0;
+  /// The caller is done with that model, and whoever asks next waits until it is loaded again.
+  virtual void release(Role) {}
 };
 
 }  // namespace harness

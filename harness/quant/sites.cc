@@ -125,15 +125,30 @@ void check_overrides(const Format& format, const LlamaConfig& config,
 
 }  // namespace
 
+QuantSpec activation_spec(const Format& format, const LlamaConfig& config, ActivationSite place,
+                          std::int64_t layer) {
+  for (const Activation& activation : kActivations)
+    if (activation.place == place)
+      return fitted(
+          format.at(activation.site, static_cast<int>(layer), full_name(layer, activation.linear)),
+          activation.site, config.head_dim);
+  return {};
+}
+
+std::string activation_name(ActivationSite place, std::int64_t layer) {
+  for (const Activation& activation : kActivations)
+    if (activation.place == place)
+      return fmt::format("layer {}, {}", layer, activation.description);
+  return fmt::format("layer {}, {}", layer, activation_site_name(place));
+}
+
 void install_quantizers(LlamaModel& model, const Format& format) {
-  const std::int64_t head_dim = model.config().head_dim;
   for (std::size_t layer = 0; layer < model.blocks().size(); ++layer) {
     for (const Activation& activation : kActivations) {
-      const std::string name = full_name(static_cast<std::int64_t>(layer), activation.linear);
-      const QuantSpec spec = fitted(format.at(activation.site, static_cast<int>(layer), name),
-                                    activation.site, head_dim);
+      const auto number = static_cast<std::int64_t>(layer);
+      const QuantSpec spec = activation_spec(format, model.config(), activation.place, number);
       if (!spec.active()) continue;
-      const std::string what = fmt::format("layer {}, {}", layer, activation.description);
+      const std::string what = activation_name(activation.place, number);
       model.blocks()[layer]
           .at(activation.place)
           .push_back({fmt::format("quantize {}", site_name(activation.site)),

@@ -148,8 +148,10 @@ std::vector<Run> read_runs(const NamedRows& rows, std::vector<MetricName>& metri
       run.stage = rows.text(r, "kind") == "load" ? "load" : rows.text(r, "stage");
       run.message = rows.text(r, "message");
     }
-    // A training's numbers are no columns beside what was measured of its models.
-    if (!rows.cell(r, "metric") || (rows.text(r, "kind") == "train" && measured(rows))) continue;
+    // Numbers of a training or a method are no columns beside what was measured of its models.
+    if (!rows.cell(r, "metric") || rows.text(r, "kind") == "method" ||
+        (rows.text(r, "kind") == "train" && measured(rows)))
+      continue;
     const MetricName name{rows.text(r, "protocol"), rows.text(r, "metric")};
     if (std::find(metric_names.begin(), metric_names.end(), name) == metric_names.end())
       metric_names.push_back(name);

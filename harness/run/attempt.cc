@@ -14,6 +14,8 @@
 namespace harness {
 namespace {
 
+constexpr std::size_t kCurveBatch = 100;
+
 std::string message_of(const std::exception& error) {
   if (const auto* torch_error = dynamic_cast<const c10::Error*>(&error))
     return torch_error->what_without_backtrace();
@@ -60,6 +62,16 @@ AttemptOutcome Attempt::run(const std::function<void()>& body) const {
 void Attempt::finish(const AttemptOutcome& outcome, const std::vector<MetricRow>& metrics,
                      const std::vector<ItemRow>& items) {
   store_.finish_attempt(id_, outcome, metrics, items);
+}
+
+void CurveWriter::add(const std::string& series, std::int64_t step, double value) {
+  points_.push_back({series, step, value});
+  if (points_.size() >= kCurveBatch) flush();
+}
+
+void CurveWriter::flush() {
+  if (!points_.empty()) store_.add_curve_points(attempt_, points_);
+  points_.clear();
 }
 
 }  // namespace harness

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "harness/core/provenance.h"
 #include "harness/store/result_store.h"
@@ -26,6 +27,20 @@ class Attempt {
  private:
   ResultStore& store_;
   std::int64_t id_;
+};
+
+/// Sends the curves of a running attempt to the database, some points at a time: a transaction for
+/// each would take longer than a small model's step.
+class CurveWriter {
+ public:
+  CurveWriter(ResultStore& store, std::int64_t attempt) : store_(store), attempt_(attempt) {}
+  void add(const std::string& series, std::int64_t step, double value);
+  void flush();
+
+ private:
+  ResultStore& store_;
+  std::int64_t attempt_;
+  std::vector<CurvePoint> points_;
 };
 
 }  // namespace harness

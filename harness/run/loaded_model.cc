@@ -11,14 +11,14 @@ std::unique_ptr<LlamaTextModel> load_model(const ModelFiles& files, c10::ScalarT
 }
 
 LlamaTextModel& LazyReferences::get(Role role) {
-  auto& slot = role == Role::aligned ? aligned_ : base_;
+  std::unique_ptr<LlamaTextModel>& model = slot(role);
   const auto& files = role == Role::aligned ? run_.model : run_.base;
   assert(files);  // the plan has checked that a run names the base its plugins need
-  if (!slot) {
+  if (!model) {
     files->open();
-    slot = load_model(*files, run_.dtype, run_.device);
+    model = load_model(*files, run_.dtype, run_.device);
   }
-  return *slot;
+  return *model;
 }
 
 }  // namespace harness

@@ -17,9 +17,13 @@ class LazyReferences : public References {
   explicit LazyReferences(const PlannedRun& run) : run_(run) {}
   const Model& model(Role role) override { return get(role); }
   const LlamaModel& llama(Role role) override { return get(role).llama(); }
+  void release(Role role) override { slot(role).reset(); }
 
  private:
   LlamaTextModel& get(Role role);
+  std::unique_ptr<LlamaTextModel>& slot(Role role) {
+    return role == Role::aligned ? aligned_ : base_;
+  }
   const PlannedRun& run_;
   std::unique_ptr<LlamaTextModel> aligned_, base_;
 };

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "harness/core/hash.h"
+#include "harness/model/tokenizer_check.h"
 #include "harness/quant/sites.h"
 #include "harness/run/device.h"
 #include "harness/run/drawn_calibration.h"
@@ -62,9 +63,7 @@ class ModelShelf {
     files.tokenizer = open_tokenizer(checkpoint);
     files.config = files.checkpoint->config();
     files.scheme = files.checkpoint->scheme();
-    if (files.tokenizer->vocabulary_size() > files.config.vocab_size)
-      log_warning(fmt::format("{}: the tokenizer has {} tokens, the embedding {} rows", checkpoint,
-                              files.tokenizer->vocabulary_size(), files.config.vocab_size));
+    check_tokenizer(*files.tokenizer, files.config, checkpoint);
     files.digest = files.checkpoint->digest();
     files.tokenizer_digest = files.tokenizer->digest();
     files.chat_template = read_chat_template(checkpoint);
@@ -114,10 +113,13 @@ Value data_value(const std::vector<DataUse>& used) {
 void check_methods(const RunSpec& spec, const std::string& where,
                    const std::vector<std::unique_ptr<Method>>& methods, Problems& problems) {
   int quantizers = 0;
-  bool needs_calibration = false, needs_base = false;
+  int transforms = 0;
+  bool needs_calibration = false, needs_base = false, transforms_late = false;
   for (const auto& method : methods) {
     if (!method) return;  // its own problem is reported
+    transforms_late = transforms_late || (quantizers > 0 && method->traits().transforms);
     quantizers += method->traits().quantizes_weights;
+    transforms += method->traits().transforms;
     needs_calibration = needs_calibration || method->traits().needs_calibration;
     needs_base = needs_base || method->traits().needs_base;
   }
@@ -129,6 +131,12 @@ void check_methods(const RunSpec& spec, const std::string& where,
   if (quantizers > 1)
     problems.add(Error(where, fmt::format("{} methods quantize the weights", quantizers),
                        "one at the most"));
+  if (transforms > 1)
+    problems.add(Error(where, fmt::format("{} methods rotate or scale the weights", transforms),
+                       "one at the most"));
+  if (transforms_late)
+    problems.add(Error(where, "weights are rotated or scaled after they were quantized",
+                       "the weight quantizer last"));
   if (quantizers > 0 && !spec.format.quantizes_weights())
     problems.add(Error(where,
                        fmt::format("a weight quantizer, but format {} leaves weights untouched",
@@ -141,6 +149,31 @@ void check_methods(const RunSpec& spec, const std::string& where,
   if (needs_base && !spec.base)
     problems.add(Error(where, "a method needs the pre-trained base, but the run names none",
                        "base = \"...\""));
+}
+
+/// A method that compares with the base reads both models' logits side by side.
+void check_base(const PlannedRun& run, const std::string& where, Problems& problems) {
+  if (!run.model || !run.base ||
+      std::none_of(run.methods.begin(), run.methods.end(),
+                   [](const auto& method) { return method && method->traits().needs_base; }))
+    return;
+  const LlamaConfig &ours = run.model->config, &theirs = run.base->config;
+  std::vector<std::string> differences;
+  auto compare = [&](const char* name, std::int64_t LlamaConfig::*size) {
+    if (ours.*size != theirs.*size)
+      differences.push_back(fmt::format("{} {} instead of {}", name, theirs.*size, ours.*size));
+  };
+  compare("vocab_size", &LlamaConfig::vocab_size);
+  compare("hidden_size", &LlamaConfig::hidden_size);
+  compare("intermediate_size", &LlamaConfig::intermediate_size);
+  compare("num_hidden_layers", &LlamaConfig::num_hidden_layers);
+  compare("num_attention_heads", &LlamaConfig::num_attention_heads);
+  compare("num_key_value_heads", &LlamaConfig::num_key_value_heads);
+  if (!differences.empty())
+    problems.add(Error(where,
+                       fmt::format("base {} is of another shape than {}: {}", run.base->reference,
+                                   run.model->reference, fmt::join(differences, ", ")),
+                       "the model's own pre-trained counterpart", "name another base"));
 }
 
 PlannedRun plan_run(const RunSpec& spec, const Plugins& plugins, ModelShelf& shelf,
@@ -170,10 +203,14 @@ PlannedRun plan_run(const RunSpec& spec, const Plugins& plugins, ModelShelf& she
     problems.add(Error(where, "no evals", "at least one", "add evals = [\"perplexity\"]"));
 
   check_methods(spec, where, run.methods, problems);
+  check_base(run, where, problems);
+  run.format = spec.format;
+  for (const auto& method : run.methods)
+    if (method) run.format = method->adapted(run.format);
   if (run.model) {
-    check_format(spec.format, run.model->config, problems);
+    check_format(run.format, run.model->config, problems);
     for (const auto& method : run.methods)
-      if (method) method->check(spec.format, run.model->config, problems);
+      if (method) method->check(run.format, run.model->config, problems);
   }
   for (const auto& eval : run.evals) {
     if (!eval) continue;
@@ -203,7 +240,7 @@ void key_run(PlannedRun& run, const Plugins& plugins, const std::string& experim
              int position, Problems& problems) {
   const RunSpec& spec = run.spec;
   DataContext data = data_of(run);
-  Value format = to_value(spec.format);
+  Value format = to_value(run.format);
   auto base_digest = [&](bool needed) { return Value(needed && run.base ? run.base->digest : ""); };
 
   Value calibration;
@@ -232,6 +269,9 @@ void key_run(PlannedRun& run, const Plugins& plugins, const std::string& experim
                               {{"digest", run.model->digest},
                                {"dtype", spec.dtype},
                                {"device", c10::DeviceTypeName(run.device.type(), true)}});
+  run.inputs_key =
+      sha256(fmt::format("{}\n{}\n{}", run.load_stage.key, run.base ? run.base->digest : "",
+                         canonical_text(calibration)));
   std::string parent = run.load_stage.key;
   for (std::size_t i = 0; i < run.methods.size(); ++i) {
     const PluginUse& use = spec.methods[i];
@@ -283,7 +323,7 @@ void key_run(PlannedRun& run, const Plugins& plugins, const std::string& experim
   run.row.canonical = canonical_text(canonical);
   run.row.model = spec.model.text;
   run.row.scheme = run.model->scheme;
-  run.row.format = spec.format.label();
+  run.row.format = run.format.label();
   std::vector<std::string> names;
   for (const PluginUse& use : spec.methods) names.push_back(use.name);
   run.row.methods = fmt::format("{}", fmt::join(names, " + "));

@@ -44,6 +44,7 @@ struct ModelFiles {
 /// its parent's key included.
 struct PlannedRun {
   RunSpec spec;
+  Format format;                            // the spec's, as the run's methods have adapted it
   std::shared_ptr<ModelFiles> model, base;  // base is null when the run names none
   c10::ScalarType dtype = c10::kFloat;
   c10::Device device{c10::kCPU};
@@ -56,6 +57,8 @@ struct PlannedRun {
   std::vector<StageRow> train_stages;
   StageRow load_stage;
   std::vector<StageRow> method_stages, eval_stages;  // one for each method and eval
+  /// Digest of what methods start from: the models as loaded, and the calibration text.
+  std::string inputs_key;
   RunRow row;
   Provenance data_provenance;  // what was read, by digest
 };

@@ -5,6 +5,7 @@
 
 #include <map>
 
+#include "harness/core/paths.h"
 #include "harness/quant/sites.h"
 #include "harness/run/attempt.h"
 #include "harness/run/device.h"
@@ -32,6 +33,24 @@ class CollectingSink : public ItemSink {
 
  private:
   std::vector<ItemRow>& rows_;
+};
+
+/// What a method says of its work: curves go to the database, also of one that fails; metrics wait
+/// for its end.
+class StoredRecord : public MethodRecord {
+ public:
+  StoredRecord(CurveWriter& curves, std::vector<MetricRow>& metrics)
+      : curves_(curves), metrics_(metrics) {}
+  void curve(const std::string& series, std::int64_t step, double value) override {
+    curves_.add(series, step, value);
+  }
+  void metric(const std::string& name, double value) override {
+    metrics_.push_back({name, value, std::nullopt, 1});
+  }
+
+ private:
+  CurveWriter& curves_;
+  std::vector<MetricRow>& metrics_;
 };
 
 ProvenanceRow provenance_of(const PlannedRun& run) {
@@ -120,16 +139,35 @@ class RunExecution {
       return StageResult{};
     });
     for (std::size_t i = 0; good && i < run_.methods.size(); ++i)
-      good = attempt(run_.method_stages[i], [&] {
-        MethodContext context{loaded_->llama(),   run_.spec.format, *references_,
-                              calibration_.get(), run_.spec.seed,   progress_};
-        run_.methods[i]->apply(context);
-        return StageResult{};
-      });
+      good = attempt(run_.method_stages[i],
+                     [&](const Attempt& attempt) { return apply_method(i, attempt); });
     if (!good) return false;
-    install_quantizers(loaded_->llama(), run_.spec.format);
+    install_quantizers(loaded_->llama(), run_.format);
     loaded_->llama().pack_weights();
     return true;
+  }
+
+  StageResult apply_method(std::size_t index, const Attempt& attempt) {
+    StageResult result;
+    CurveWriter curves(store_, attempt.id());
+    StoredRecord record(curves, result.metrics);
+    MethodContext context{
+        loaded_->llama(),
+        run_.format,
+        *references_,
+        calibration_.get(),
+        run_.spec.seed,
+        progress_,
+        record,
+        {cache_folder() / "stages", run_.method_stages[index].key, run_.inputs_key}};
+    try {
+      run_.methods[index]->apply(context);
+    } catch (...) {
+      curves.flush();
+      throw;
+    }
+    curves.flush();
+    return result;
   }
 
   StageResult run_eval(const Eval& eval) {
@@ -152,7 +190,12 @@ class RunExecution {
   bool attempt(const StageRow& stage, Body&& body) {
     Attempt attempt(store_, run_.row.key, stage.key, provenance_);
     StageResult result;
-    const AttemptOutcome outcome = attempt.run([&] { result = body(); });
+    const AttemptOutcome outcome = attempt.run([&] {
+      if constexpr (std::is_invocable_v<Body, const Attempt&>)
+        result = body(attempt);
+      else
+        result = body();
+    });
     if (outcome.status == AttemptStatus::failed)
       log_warning(fmt::format("{}: {} {} failed: {}", run_.spec.label, stage.kind, stage.name,
                               outcome.message));

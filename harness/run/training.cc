@@ -9,27 +9,6 @@
 namespace harness {
 namespace {
 
-/// Sends a learning curve to the database, some points at a time: a transaction for each would take
-/// longer than a small model's step.
-class CurveWriter {
- public:
-  CurveWriter(ResultStore& store, std::int64_t attempt) : store_(store), attempt_(attempt) {}
-  void add(const CurveValue& value) {
-    points_.push_back({value.series, value.step, value.value});
-    if (points_.size() >= kBatch) flush();
-  }
-  void flush() {
-    if (!points_.empty()) store_.add_curve_points(attempt_, points_);
-    points_.clear();
-  }
-
- private:
-  static constexpr std::size_t kBatch = 100;
-  ResultStore& store_;
-  std::int64_t attempt_;
-  std::vector<CurvePoint> points_;
-};
-
 struct Rows {
   ExperimentRow experiment;
   RunRow run;
@@ -96,7 +75,9 @@ PhaseAttempt attempt_phase(const TrainRecipe& recipe, std::size_t place,
   done.outcome = attempt.run([&] {
     TrainHooks hooks;
     hooks.progress = &progress;
-    hooks.curve = [&](const CurveValue& value) { curve.add(value); };
+    hooks.curve = [&](const CurveValue& value) {
+      curve.add(value.series, value.step, value.value);
+    };
     done.result = train_phase(recipe, place, folder, hooks);
   });
   curve.flush();

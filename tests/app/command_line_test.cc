@@ -327,6 +327,37 @@ TEST_F(CommandLineTest, DoctorTellsWhatThereIs) {
     EXPECT_THAT(doctor.out, HasSubstr(word));
 }
 
+TEST_F(CommandLineTest, DoctorTellsWhatAModelIsAndNeeds) {
+  Outcome doctor = harness("doctor " + model());
+  EXPECT_EQ(doctor.status, 0) << doctor.error;
+  for (const char* word : {"Llama (LlamaForCausalLM)", "parameters", "safetensors", "digest",
+                           "tokenizer.json, 300 tokens", "chat template", "fp32", "perplexity",
+                           "generation", "GPTQ on 128 x", "everything needed  is there"})
+    EXPECT_THAT(doctor.out, HasSubstr(word));
+  Outcome qwen = harness("doctor " + test::golden("families/qwen3_window").string());
+  EXPECT_EQ(qwen.status, 1);
+  EXPECT_THAT(qwen.out,
+              AllOf(HasSubstr("Qwen 3"), HasSubstr("sliding window of 10 in 1 of 2 layers"),
+                    HasSubstr("norms of q and k"), HasSubstr("what is missing or wrong"),
+                    HasSubstr("no tokenizer.json")));
+}
+
+TEST_F(CommandLineTest, DoctorTellsWhatAModelLacks) {
+  Outcome missing = harness("doctor some-org/no-model", "HF_HUB_CACHE=hub");
+  EXPECT_EQ(missing.status, 1);
+  EXPECT_THAT(missing.out, AllOf(HasSubstr("hub/models--some-org--no-model"),
+                                 HasSubstr("`hf download some-org/no-model`")));
+  const auto copy = folder_ / "copy";
+  std::filesystem::copy(model(), copy);
+  std::filesystem::copy_file(test::golden("tokenizer/smollm2-small/tokenizer.json"),
+                             copy / "tokenizer.json",
+                             std::filesystem::copy_options::overwrite_existing);
+  Outcome other = harness("doctor copy");
+  EXPECT_EQ(other.status, 1);
+  EXPECT_THAT(other.out, HasSubstr("the embedding 300 rows"));
+  EXPECT_EQ(harness("generate copy hello").status, 2);
+}
+
 TEST_F(CommandLineTest, ReadingNeedsADatabaseThatIsThere) {
   for (const char* command : {"report x", "show x", "sql 'select 1'"}) {
     Outcome outcome = harness(std::string(command) + " --db none.sqlite");

@@ -231,5 +231,82 @@ TEST(Experiment, ColumnsChangeNoResult) {
               HasSubstr("columns is"));
 }
 
+/// Files that lie over one another, in a folder of their own.
+class OverlayTest : public testing::Test {
+ protected:
+  void SetUp() override { write("base.toml", kTwoRuns); }
+  void write(const std::string& name, const std::string& text) {
+    test::write_file(folder_ / name, text);
+  }
+  Experiment read(const std::string& text) {
+    write("over.toml", text);
+    return read_experiment(folder_ / "over.toml");
+  }
+  std::string error(const std::string& text) {
+    return test::error_of([&] { read(text); });
+  }
+  test::TemporaryFolder folder_;
+};
+
+TEST_F(OverlayTest, KeysAndRunsLieOverTheOtherFiles) {
+  const Experiment over = read(R"(
+extends = "base.toml"
+name = "over"
+model = "small"
+[[run]]
+label = "AAQ"
+format = "w4a8"
+[[run]]
+label = "RTN"
+format = "w4a16"
+methods = ["rtn"]
+)");
+  EXPECT_EQ(over.name, "over");
+  EXPECT_THAT(labels(over), ElementsAre("FP16", "AAQ", "RTN"));
+  EXPECT_EQ(over.runs[0].model.text, "small");
+  EXPECT_EQ(over.runs[0].dtype, "fp32");
+  EXPECT_EQ(over.runs[1].format.label(), "w4a8");
+  EXPECT_EQ(alpha_of(over.runs[1]), 0.75);
+}
+
+TEST_F(OverlayTest, SetChangesSingleKeysAndDropLeavesRunsOut) {
+  write("middle.toml", "extends = 'base.toml'\nname = 'middle'\nseed = 3\n");
+  const Experiment over = read(R"(
+extends = "middle.toml"
+drop = ["FP16"]
+[set]
+"methods.aaq.alpha" = 0.5
+run.AAQ.format.k = 8
+run.AAQ.dtype = "bf16"
+)");
+  EXPECT_EQ(over.name, "middle");
+  EXPECT_THAT(labels(over), ElementsAre("AAQ"));
+  EXPECT_EQ(alpha_of(over.runs[0]), 0.5);
+  EXPECT_EQ(over.runs[0].dtype, "bf16");
+  EXPECT_EQ(over.runs[0].seed, 3u);
+  EXPECT_EQ(over.runs[0].format.label(), "w4a4 (k8, v4)");
+}
+
+TEST_F(OverlayTest, ItsSweepReplacesTheOthers) {
+  write("swept.toml", std::string(kTwoRuns) + "[sweep]\nseed = [0, 1]\n");
+  EXPECT_THAT(labels(read("extends = 'swept.toml'\n[sweep]\n'methods.aaq.alpha' = [0.1, 0.2]\n")),
+              ElementsAre("FP16", "AAQ alpha=0.1", "AAQ alpha=0.2"));
+}
+
+TEST_F(OverlayTest, WhatIsStoredIsTheWholeExperiment) {
+  const Experiment over = read("extends = 'base.toml'\nname = 'over'\n[set]\nseed = 7\n");
+  EXPECT_EQ(parse_experiment(over.toml, "stored").canonical(), over.canonical());
+}
+
+TEST_F(OverlayTest, ErrorsNameTheFile) {
+  EXPECT_THAT(error("extends = 'over.toml'\n"), HasSubstr("over.toml: this file extends itself"));
+  EXPECT_THAT(error("extends = 'none.toml'\n"), HasSubstr("none.toml: this file cannot be read"));
+  EXPECT_THAT(error("extends = 3\n"), HasSubstr("over.toml:1: extends is the integer 3"));
+  EXPECT_THAT(error("extends = 'base.toml'\ndrop = ['x']\n"), HasSubstr("no run \"x\" to drop"));
+  EXPECT_THAT(error("name = 'a'\ndrop = ['x']\n"), HasSubstr("drop in a file that extends none"));
+  EXPECT_THAT(error("extends = 'base.toml'\n[set]\n'methods.gptx.damping' = 1\n"),
+              HasSubstr("no run lists gptx"));
+}
+
 }  // namespace
 }  // namespace harness

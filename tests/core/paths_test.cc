@@ -19,32 +19,6 @@ TEST(PathsTest, CacheFolderFollowsTheVariables) {
   EXPECT_EQ(cache_folder(), "/somewhere/aaq-harness");
 }
 
-TEST(PathsTest, HubCacheFollowsTheHubLibrary) {
-  test::ScopedVariable home("HF_HOME", "/hf");
-  {
-    test::ScopedVariable hub("HF_HUB_CACHE", "/hub");
-    EXPECT_EQ(hub_cache_folder(), "/hub");
-  }
-  test::ScopedVariable none("HF_HUB_CACHE", "");
-  EXPECT_EQ(hub_cache_folder(), "/hf/hub");
-}
-
-TEST(PathsTest, SnapshotIsThatOfRefsMain) {
-  test::TemporaryFolder folder;
-  test::ScopedVariable hub("HF_HUB_CACHE", folder.path().string());
-  auto model = folder.path() / "models--org--name";
-  std::filesystem::create_directories(model / "snapshots/one");
-  EXPECT_EQ(hub_snapshot("models", "org/name"), model / "snapshots/one");
-  std::filesystem::create_directories(model / "snapshots/two");
-  EXPECT_THAT(test::error_of([] { hub_snapshot("models", "org/name"); }), HasSubstr("2 snapshots"));
-  std::filesystem::create_directories(model / "refs");
-  test::write_file(model / "refs/main", "two\n");
-  EXPECT_EQ(hub_snapshot("models", "org/name"), model / "snapshots/two");
-  std::string text = test::error_of([] { hub_snapshot("models", "org/other"); });
-  EXPECT_THAT(text, HasSubstr("models--org--other"));
-  EXPECT_THAT(text, HasSubstr("hf download org/other"));
-}
-
 TEST(PathsTest, DataFilesAreLookedForInTheDataFolderFirst) {
   test::TemporaryFolder folder;
   test::write_file(folder / "a.txt", "x");

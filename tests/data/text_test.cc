@@ -113,6 +113,25 @@ TEST_F(Wikitext2, RawFileByPathIsReadByRows) {
   EXPECT_EQ(corpus.text.size(), 4358u * 2 + 4357u * 2);
 }
 
+TEST_F(Wikitext2, OfTheHubCacheIsThatOfRefsMain) {
+  const std::string place = "hub/datasets--Salesforce--wikitext/";
+  fs::create_directories(folder_ / (place + "snapshots/aaa/wikitext-2-raw-v1"));
+  test::write_file(folder_ / (place + "snapshots/aaa/wikitext-2-raw-v1/test-00000.parquet"), "no");
+  fs::create_directories(folder_ / (place + "refs"));
+  test::write_file(folder_ / (place + "refs/main"), "bbb");
+  expect_golden(load_with_file_at(place + "snapshots/bbb/wikitext-2-raw-v1/test-00000.parquet"));
+}
+
+TEST_F(Wikitext2, OfADownloadThatBrokeOffIsNamed) {
+  const fs::path place = folder_ / "hub/datasets--Salesforce--wikitext";
+  fs::create_directories(place / "snapshots/aaa/wikitext-2-raw-v1");
+  fs::create_symlink("../../../blobs/x",
+                     place / "snapshots/aaa/wikitext-2-raw-v1/test-00000.parquet");
+  EXPECT_THAT(error_of([] { check_text("wikitext2-test", ""); }),
+              AllOf(HasSubstr("broke off"), HasSubstr("test-00000.parquet"),
+                    HasSubstr("`hf download Salesforce/wikitext --repo-type dataset`")));
+}
+
 TEST_F(Wikitext2, MissingNamesEveryPlace) {
   EXPECT_THAT(error_of([&] { check_text("wikitext2-train", (folder_ / "data").string()); }),
               AllOf(HasSubstr("wikitext2-train: no file of it was found"),

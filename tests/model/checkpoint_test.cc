@@ -5,6 +5,7 @@
 
 #include <set>
 
+#include "harness/model/tokenizer_check.h"
 #include "tests/model/checkpoint_files.h"
 
 namespace harness {
@@ -152,8 +153,60 @@ TEST_F(DamagedCheckpoint, AnIndexWithoutWeightMap) {
 }
 
 TEST_F(DamagedCheckpoint, AnIndexThatPointsOutsideTheFolder) {
-  set_json(file(kIndex), "/weight_map/lm_head.weight", "../" + std::string(kSecondShard));
-  EXPECT_THAT(error(), HasSubstr("weight_map.lm_head.weight"));
+  for (const std::string& name :
+       {"../" + std::string(kSecondShard), std::string(".."), std::string("a/b.safetensors"),
+        file(kSecondShard).string(), std::string(""), std::string("pytorch_model.bin")}) {
+    set_json(file(kIndex), "/weight_map/lm_head.weight", name);
+    EXPECT_THAT(error(), AllOf(HasSubstr("weight_map.lm_head.weight"),
+                               HasSubstr("a .safetensors file in the same folder")))
+        << name;
+  }
+}
+
+TEST_F(DamagedCheckpoint, EveryMissingShardIsNamed) {
+  fs::remove(file(kFirstShard));
+  fs::remove(file(kSecondShard));
+  EXPECT_THAT(error(), AllOf(HasSubstr(kFirstShard), HasSubstr(kSecondShard)));
+}
+
+TEST_F(DamagedCheckpoint, ShardsWithoutTheirIndex) {
+  fs::remove(file(kIndex));
+  EXPECT_THAT(error(), HasSubstr("the index of their shards"));
+}
+
+TEST_F(DamagedCheckpoint, ATensorInTwoShards) {
+  const json index = json::parse(test::read_file(file(kIndex)));
+  // The first shard's file under the second's name, too: every tensor of it stands twice.
+  fs::copy_file(file(kFirstShard), file("model-00003-of-00003.safetensors"));
+  set_json(file(kIndex), "/weight_map/model.embed_tokens.weight",
+           "model-00003-of-00003.safetensors");
+  EXPECT_THAT(error(), AllOf(HasSubstr(kIndex), HasSubstr("stands in"), HasSubstr(kFirstShard),
+                             HasSubstr("model-00003-of-00003.safetensors")));
+}
+
+TEST_F(DamagedCheckpoint, AnEmbeddingOfAnotherVocabulary) {
+  set_json(file("config.json"), "/vocab_size", 25);
+  EXPECT_THAT(error(), HasSubstr("model.embed_tokens.weight is [24, 32], not [25, 32]"));
+}
+
+TEST_F(DamagedCheckpoint, ShardsMayBeLinks) {
+  fs::rename(file(kFirstShard), file("blob"));
+  fs::create_symlink("blob", file(kFirstShard));
+  EXPECT_NO_THROW(open_checkpoint(folder_.path().string()));
+  fs::remove(file("blob"));
+  EXPECT_THAT(error(), AllOf(HasSubstr("links that lead nowhere"), HasSubstr(kFirstShard)));
+}
+
+TEST_F(DamagedCheckpoint, PicklesAreNeverRead) {
+  for (const char* shard : {kFirstShard, kSecondShard, kIndex}) fs::remove(file(shard));
+  for (const char* pickle : {"pytorch_model.bin", "model.pt", "consolidated.00.pth"}) {
+    test::write_file(file(pickle), "not even a pickle");
+    for (const std::string& reference : {folder_.path().string(), file(pickle).string()})
+      EXPECT_THAT(error_of([&] { open_checkpoint(reference); }),
+                  AllOf(HasSubstr(pickle), HasSubstr("execute any code"),
+                        HasSubstr("save_pretrained"), HasSubstr(folder_.path().string())));
+    fs::remove(file(pickle));
+  }
 }
 
 TEST_F(DamagedCheckpoint, AnIndexThatNamesTheWrongShard) {
@@ -216,7 +269,7 @@ TEST_F(DamagedCheckpoint, UnknownArchitecture) {
 TEST(ResolveCheckpoint, AMissingPathNamesThePlace) {
   EXPECT_THAT(error_of([] { open_checkpoint("./no/such/folder"); }),
               AllOf(HasSubstr((fs::current_path() / "./no/such/folder").string()),
-                    HasSubstr("org/name in the local Hugging Face cache")));
+                    HasSubstr("org/name@revision in the local Hugging Face cache")));
 }
 
 TEST(ResolveCheckpoint, ARepositoryThatIsNotThereNamesEveryPlace) {
@@ -236,6 +289,82 @@ TEST(ResolveCheckpoint, ARepositoryOfTheHubCacheIsOpened) {
   test::write_file(repository / "refs/main", "abc");
   copy_sharded(repository / "snapshots/abc");
   EXPECT_EQ(open_checkpoint("some-org/tiny")->config().hidden_size, 32);
+}
+
+/// The tiny sharded LLaMA as the hub library caches it.
+class CachedCheckpoint : public testing::Test {
+ protected:
+  CachedCheckpoint() {
+    fs::create_directories(repository_ / "refs");
+    fs::create_directories(repository_ / "blobs");
+    fs::create_directories(snapshot_);
+    test::write_file(repository_ / "refs/main", "abc");
+    for (const auto& entry : fs::directory_iterator(test::golden("checkpoint/sharded"))) {
+      const fs::path name = entry.path().filename();
+      fs::copy_file(entry.path(), repository_ / "blobs" / name);
+      fs::create_symlink("../../blobs" / name, snapshot_ / name);
+    }
+  }
+  static std::string error() {
+    return error_of([] { open_checkpoint("some-org/tiny"); });
+  }
+  test::TemporaryFolder hub_;
+  test::ScopedVariable variable_{"HF_HUB_CACHE", hub_.path().string()};
+  fs::path repository_ = hub_ / "models--some-org--tiny", snapshot_ = repository_ / "snapshots/abc";
+};
+
+TEST_F(CachedCheckpoint, IsReadThroughItsLinks) {
+  EXPECT_NO_THROW(open_checkpoint("some-org/tiny"));
+  EXPECT_NO_THROW(open_checkpoint("some-org/tiny@main"));
+}
+
+TEST_F(CachedCheckpoint, WithoutTheContentOfAShard) {
+  fs::remove(repository_ / "blobs" / kSecondShard);
+  EXPECT_THAT(error(), AllOf(HasSubstr("broke off"), HasSubstr(kSecondShard),
+                             HasSubstr("`hf download some-org/tiny`")));
+}
+
+TEST_F(CachedCheckpoint, WithoutAShardThatTheIndexNames) {
+  fs::remove(snapshot_ / kSecondShard);
+  test::write_file(repository_ / "blobs/x.incomplete", "half");
+  EXPECT_THAT(error(), AllOf(HasSubstr(kIndex), HasSubstr(kSecondShard),
+                             HasSubstr("`hf download some-org/tiny`")));
+}
+
+TEST_F(CachedCheckpoint, BrokenOffBeforeTheWeights) {
+  for (const char* name : {kFirstShard, kSecondShard, kIndex}) fs::remove(snapshot_ / name);
+  test::write_file(repository_ / "blobs/x.incomplete", "half");
+  EXPECT_THAT(error(), AllOf(HasSubstr("no weights are there"), HasSubstr("broke off"),
+                             HasSubstr("`hf download some-org/tiny`")));
+}
+
+TEST_F(CachedCheckpoint, GatedAndSeenFromOutside) {
+  for (const char* name : {kFirstShard, kSecondShard, kIndex}) fs::remove(snapshot_ / name);
+  test::write_file(snapshot_ / "README.md", "terms");
+  EXPECT_THAT(error(), AllOf(HasSubstr("gated"), HasSubstr("hf auth login"),
+                             HasSubstr("`hf download some-org/tiny`")));
+}
+
+TEST_F(CachedCheckpoint, DownloadedWithoutItsWeights) {
+  for (const char* name : {kFirstShard, kSecondShard, kIndex}) fs::remove(snapshot_ / name);
+  test::write_file(snapshot_ / "tokenizer.json", "{}");
+  EXPECT_THAT(error(), AllOf(HasSubstr("no weights in safetensors"),
+                             HasSubstr("`hf download some-org/tiny`")));
+}
+
+TEST(TokenizerOfACheckpoint, MustHaveAsManyTokensAsTheEmbeddingRows) {
+  const auto tokenizer = open_tokenizer(test::golden("tiny").string());
+  LlamaConfig config = open_checkpoint(test::golden("tiny").string())->config();
+  EXPECT_NO_THROW(check_tokenizer(*tokenizer, config, "tiny"));
+  config.vocab_size = 512;
+  EXPECT_NO_THROW(check_tokenizer(*tokenizer, config, "tiny")) << "padded";
+  config.vocab_size = 299;
+  EXPECT_THAT(error_of([&] { check_tokenizer(*tokenizer, config, "tiny"); }),
+              AllOf(HasSubstr("the tokenizer has 300 tokens, the embedding 299 rows"),
+                    HasSubstr("same checkpoint")));
+  config.vocab_size = 32000;
+  EXPECT_THAT(error_of([&] { check_tokenizer(*tokenizer, config, "tiny"); }),
+              HasSubstr("another model"));
 }
 
 TEST(ResolveCheckpoint, NoReference) {

@@ -1,6 +1,7 @@
 #include "harness/model/checkpoint_writer.h"
 
 #include <ATen/ATen.h>
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include <nlohmann/json.hpp>
@@ -10,6 +11,7 @@
 #include "harness/model/safetensors_writer.h"
 #include "harness/model/tensor_checkpoint.h"
 #include "harness/model/tokenizer.h"
+#include "tests/model/gguf_bytes.h"
 #include "tests/support/support.h"
 
 namespace harness {
@@ -118,6 +120,42 @@ TEST(TokenizerOfGguf, AsTokenizerJsonGivesTheSameIds) {
                            "don't  it's 1234 \r\n end "})
     EXPECT_EQ(before->encode(text, true), after->encode(text, true)) << text;
   EXPECT_EQ(read_chat_template(gguf)->jinja, read_chat_template(folder.path().string())->jinja);
+}
+
+/// A GGUF vocabulary of four pieces, the 256 bytes and no space before the text.
+std::string sentencepiece_gguf() {
+  std::vector<std::string> tokens = {"<unk>", "<s>", "</s>", "\u2581a", "ab", "a", "b"};
+  std::vector<float> scores = {0, 0, 0, -2, -1, -3, -4};
+  std::vector<std::int32_t> types = {2, 3, 3, 1, 1, 1, 1};
+  for (int byte = 0; byte < 256; ++byte) {
+    tokens.push_back(fmt::format("<0x{:02X}>", byte));
+    scores.push_back(0);
+    types.push_back(6);
+  }
+  test::Bytes bytes;
+  bytes.header(0, 6);
+  bytes.text("tokenizer.ggml.model").number<std::uint32_t>(8).text("llama");
+  bytes.text("tokenizer.ggml.tokens").strings(tokens);
+  bytes.text("tokenizer.ggml.scores").numbers<float>(6, scores);
+  bytes.text("tokenizer.ggml.token_type").numbers<std::int32_t>(5, types);
+  bytes.text("tokenizer.ggml.add_space_prefix").number<std::uint32_t>(7).number<std::uint8_t>(0);
+  bytes.text("tokenizer.ggml.add_eos_token").number<std::uint32_t>(7).number<std::uint8_t>(1);
+  return bytes.all;
+}
+
+TEST(TokenizerOfGguf, AsTokenizerModelGivesTheSameIds) {
+  const TemporaryFolder folder, saved;
+  test::write_file(folder / "x.gguf", sentencepiece_gguf());
+  const std::string gguf = (folder / "x.gguf").string();
+  for (const auto& [name, text] : read_tokenizer_texts(gguf)) test::write_file(saved / name, text);
+  const auto before = open_tokenizer(gguf), after = open_tokenizer(saved.path().string());
+  EXPECT_EQ(before->encode("ab aé", true),
+            (std::vector<std::int64_t>{1, 4, 3, 7 + 0xc3, 7 + 0xa9, 2}));
+  for (const char* text : {"ab aé", " a", "", "b<s>ab"})
+    EXPECT_EQ(before->encode(text, true), after->encode(text, true)) << text;
+  EXPECT_EQ(before->bos(), after->bos());
+  EXPECT_EQ(before->eos(), after->eos());
+  EXPECT_EQ(read_tokenizer_texts(saved.path().string()), read_tokenizer_texts(gguf));
 }
 
 }  // namespace

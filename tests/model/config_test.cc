@@ -63,6 +63,41 @@ TEST(Config, IsWhatTransformersParsesInBothSpellings) {
         << entry["name"] << ", " << entry["spelling"];
 }
 
+TEST(Config, OfEveryFamilyIsWhatTransformersReads) {
+  json golden = json::parse(test::read_file(test::golden("families/configs.json")));
+  ASSERT_EQ(golden["configs"].size(), 21u);
+  for (const json& entry : golden["configs"]) {
+    const LlamaConfig config = parse(entry["config"]);
+    const json& expected = entry["parsed"];
+    json found = as_json(config);
+    found["qkv_bias"] = config.qkv_bias;
+    found["o_bias"] = config.o_bias;
+    found["qk_norm"] = config.qk_norm;
+    found["sliding_window"] = config.sliding_window ? json(*config.sliding_window) : json();
+    found["layer_slides"] = config.layer_slides;
+    found["rope_type"] = config.rope_scaling.type;
+    for (const auto& [key, value] : expected.items())
+      EXPECT_EQ(found[key], value) << entry["name"] << ", " << entry["spelling"] << ": " << key;
+    EXPECT_EQ(model_type_of(config.architecture), entry["config"]["model_type"]);
+  }
+}
+
+TEST(Config, YarnHasTheKeysOfTheOldSpellingToo) {
+  json config = small_config();
+  config["rope_scaling"] = {
+      {"type", "yarn"}, {"factor", 4.0}, {"original_max_position_embeddings", 32768}};
+  const RopeScaling plain = parse(config).rope_scaling;
+  EXPECT_EQ(plain.type, "yarn");
+  EXPECT_EQ(plain.original_max_position_embeddings, 32768);
+  EXPECT_EQ(plain.beta_fast, 32);
+  EXPECT_EQ(plain.beta_slow, 1);
+  EXPECT_FALSE(plain.attention_factor);
+  config["rope_scaling"]["attention_factor"] = 1.25;
+  config["rope_scaling"]["beta_fast"] = 16;
+  EXPECT_EQ(parse(config).rope_scaling.attention_factor, 1.25);
+  EXPECT_EQ(parse(config).rope_scaling.beta_fast, 16);
+}
+
 TEST(Config, OldRopeScalingWinsOverRopeParametersAsInTransformers) {
   json config = small_config();
   config["rope_scaling"] = {{"type", "linear"}, {"factor", 2.0}};
@@ -118,6 +153,64 @@ TEST(ConfigErrors, UnknownRopeTypeListsTheSupportedOnes) {
 TEST(ConfigErrors, RopeScalingWithoutItsFactor) {
   EXPECT_THAT(error_with("rope_scaling", {{"rope_type", "linear"}}),
               HasSubstr("has no rope_scaling.factor"));
+}
+
+TEST(ConfigErrors, YarnWithMscale) {
+  EXPECT_THAT(error_with("rope_scaling", {{"type", "yarn"}, {"factor", 4}, {"mscale", 0.7}}),
+              HasSubstr("has mscale"));
+}
+
+TEST(ConfigErrors, ModelTypeOfAnotherArchitecture) {
+  EXPECT_THAT(
+      error_with("model_type", "qwen2"),
+      testing::AllOf(HasSubstr("model_type is \"qwen2\""), HasSubstr("expected \"llama\"")));
+}
+
+json qwen_config() {
+  json config = small_config();
+  config["architectures"] = {"Qwen2ForCausalLM"};
+  config["model_type"] = "qwen2";
+  config["num_key_value_heads"] = 4;
+  return config;
+}
+
+TEST(ConfigErrors, LayersThatSlideWithoutAWindow) {
+  json config = qwen_config();
+  config["layer_types"] =
+      std::vector<std::string>(config["num_hidden_layers"], "sliding_attention");
+  EXPECT_THAT(error_of([&] { parse(config); }),
+              testing::AllOf(HasSubstr("there is no window"), HasSubstr("use_sliding_window")));
+}
+
+TEST(ConfigErrors, LayerTypesOfAnotherCountOrKind) {
+  json config = qwen_config();
+  config["layer_types"] = std::vector<std::string>{"full_attention"};
+  config["num_hidden_layers"] = 2;
+  EXPECT_THAT(error_of([&] { parse(config); }), HasSubstr("layer_types has 1 entries"));
+  config["layer_types"] = {"full_attention", "linear_attention"};
+  EXPECT_THAT(error_of([&] { parse(config); }), HasSubstr("\"linear_attention\""));
+  config["layer_types"] = 3;
+  EXPECT_THAT(error_of([&] { parse(config); }), HasSubstr("layer_types"));
+}
+
+TEST(ConfigErrors, AWindowOfNoTokens) {
+  json config = qwen_config();
+  config["use_sliding_window"] = true;
+  config["max_window_layers"] = 0;
+  config["sliding_window"] = 0;
+  EXPECT_THAT(error_of([&] { parse(config); }), HasSubstr("sliding_window is 0"));
+}
+
+TEST(ConfigErrors, FeaturesThatTheArchitectureDoesNotHave) {
+  LlamaConfig config = parse(small_config());
+  config.qkv_bias = config.qk_norm = true;
+  EXPECT_THAT(error_of([&] { check_config(config, "x.gguf"); }),
+              testing::AllOf(HasSubstr("biases of q, k and v"), HasSubstr("norms of q and k"),
+                             HasSubstr("LlamaForCausalLM")));
+  config = parse(qwen_config());
+  config.qkv_bias = false;
+  EXPECT_THAT(error_of([&] { check_config(config, "x.gguf"); }),
+              HasSubstr("there are no biases of q, k and v"));
 }
 
 TEST(ConfigErrors, PartialRotaryEmbeddings) {

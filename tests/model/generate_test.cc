@@ -221,6 +221,38 @@ TEST(TextStream, HoldsCharactersBackUntilTheyAreWhole) {
   EXPECT_EQ(pieces("a\xc3"), (List{"a", "", "\xef\xbf\xbd"}));
 }
 
+/// What a stream of these tokens shows behind a prompt.
+std::vector<std::string> shown(const Tokenizer& tokenizer, const Ids& prompt, const Ids& tokens) {
+  TextStream stream(tokenizer, {}, prompt);
+  std::vector<std::string> pieces;
+  for (const std::int64_t token : tokens) pieces.push_back(stream.add(token));
+  pieces.push_back(stream.finish());
+  return pieces;
+}
+
+TEST(TextStream, ShowsBytesOfASentencePieceVocabularyAsCharactersAndKeepsTheFirstSpace) {
+  using List = std::vector<std::string>;
+  for (const char* name : {"llama2-model", "llama2-json"}) {
+    const auto tokenizer = open_tokenizer(golden(std::string("tokenizer/") + name).string());
+    const Ids prompt = tokenizer->encode("def", true);
+    const Ids tokens = tokenizer->encode("self 🙂", false);  // the emoji is four byte tokens
+    ASSERT_EQ(tokens.size(), 6u);
+    EXPECT_EQ(shown(*tokenizer, prompt, tokens), (List{" self", " ", "", "", "", "🙂", ""}))
+        << name;
+    EXPECT_EQ(shown(*tokenizer, {1}, tokens).front(), "self") << name;
+  }
+}
+
+// tokenizers makes a whole run of bytes U+FFFD for one that fits nowhere: "é" had been shown.
+TEST(TextStream, StaysUtf8WhereABadByteTakesBackACharacter) {
+  const auto tokenizer = open_tokenizer(golden("tokenizer/llama2-json").string());
+  const Ids bytes = {3 + 0xc3, 3 + 0xa9, 3 + 0xe5};
+  std::string text;
+  for (const std::string& piece : shown(*tokenizer, {}, bytes)) text += piece;
+  EXPECT_EQ(text, "é\uFFFD\uFFFD");
+  EXPECT_EQ(tokenizer->decode(bytes), "\uFFFD\uFFFD\uFFFD");
+}
+
 TEST(TextStream, HoldsBackWhatMayBeginAStopString) {
   using List = std::vector<std::string>;
   EXPECT_EQ(pieces("a</s>b", {"</s>"}), (List{"a", "", "", "", ""}));

@@ -26,6 +26,13 @@ struct Bytes {
     for (const std::string& value : values) text(value);
     return *this;
   }
+  /// An array value of numbers of a GGUF type (4: uint32, 5: int32, 6: float32), with its types.
+  template <class T>
+  Bytes& numbers(std::uint32_t type, const std::vector<T>& values) {
+    number<std::uint32_t>(9).number(type).number<std::uint64_t>(values.size());
+    for (const T& value : values) number(value);
+    return *this;
+  }
   Bytes& header(std::uint64_t tensors, std::uint64_t metadata, std::uint32_t version = 3) {
     all += "GGUF";
     return number(version).number(tensors).number(metadata);

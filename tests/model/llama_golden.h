@@ -42,7 +42,9 @@ inline at::Tensor golden_logits(const std::string& name) {
 class ChangedCheckpoint : public Checkpoint {
  public:
   explicit ChangedCheckpoint(const std::string& name)
-      : inner_(open_checkpoint(golden("llama/" + name).string())), config_(inner_->config()) {}
+      : ChangedCheckpoint(open_checkpoint(golden("llama/" + name).string())) {}
+  explicit ChangedCheckpoint(std::unique_ptr<Checkpoint> inner)
+      : inner_(std::move(inner)), config_(inner_->config()) {}
   LlamaConfig& changed() { return config_; }
   const LlamaConfig& config() const override { return config_; }
   bool contains(const std::string& name) const override { return inner_->contains(name); }

@@ -2,13 +2,11 @@
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
-#include <c10/core/CPUAllocator.h>
 #include <c10/core/InferenceMode.h>
 
-#include <atomic>
-#include <cstdlib>
 #include <map>
 
+#include "tests/model/counting_allocator.h"
 #include "tests/model/llama_golden.h"
 
 namespace harness::test {
@@ -50,38 +48,6 @@ class RandomCheckpoint : public Checkpoint {
     return {expected.begin(), expected.end()};
   }
   LlamaConfig config_;
-};
-
-// Counts what torch holds on the CPU at once.
-class CountingAllocator : public c10::Allocator {
- public:
-  CountingAllocator() : previous_(c10::GetCPUAllocator()) { c10::SetCPUAllocator(this, 100); }
-  ~CountingAllocator() override { c10::SetCPUAllocator(previous_, 100); }
-  c10::DataPtr allocate(std::size_t bytes) override {
-    auto* block = new Block{this, std::aligned_alloc(64, (bytes + 63) / 64 * 64), bytes};
-    held_ += bytes;
-    peak_ = std::max(peak_, held_);
-    return {block->memory, block, &release, at::kCPU};
-  }
-  c10::DeleterFnPtr raw_deleter() const override { return nullptr; }
-  void copy_data(void* to, const void* from, std::size_t bytes) const override {
-    default_copy_data(to, from, bytes);
-  }
-  std::size_t peak() const { return peak_; }
-
- private:
-  struct Block {
-    CountingAllocator* owner;
-    void* memory;
-    std::size_t bytes;
-  };
-  static void release(void* context) {
-    const std::unique_ptr<Block> block(static_cast<Block*>(context));
-    std::free(block->memory);
-    block->owner->held_ -= block->bytes;
-  }
-  c10::Allocator* previous_;
-  std::size_t held_ = 0, peak_ = 0;
 };
 
 at::Tensor reference_nll(const at::Tensor& logits, const at::Tensor& tokens) {

@@ -45,8 +45,8 @@ TEST(Rope, Llama3ScalingBlendsBetween) {
 }
 
 TEST(Rope, AnUnknownTypeIsNamed) {
-  const std::string error = error_of([] { rope_frequencies(config_with("yarn"), at::kFloat); });
-  EXPECT_NE(error.find("yarn"), std::string::npos);
+  const std::string error = error_of([] { rope_frequencies(config_with("longrope"), at::kFloat); });
+  EXPECT_NE(error.find("longrope"), std::string::npos);
   EXPECT_NE(error.find("llama3"), std::string::npos);
 }
 

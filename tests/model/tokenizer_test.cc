@@ -3,11 +3,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstdlib>
 #include <string>
 
+#include "harness/core/rng.h"
 #include "harness/model/pretokenizer.h"
+#include "harness/model/protobuf.h"
 #include "harness/model/regex.h"
+#include "harness/model/sentencepiece.h"
 #include "harness/model/unicode.h"
 #include "tests/model/gguf_bytes.h"
 #include "tests/support/support.h"
@@ -206,16 +210,10 @@ TEST_F(TokenizerFile, AFolderWithoutTokenizerIsAnError) {
               HasSubstr("no tokenizer.json"));
 }
 
-TEST_F(TokenizerFile, ASentencePieceFolderIsAnErrorThatSaysSo) {
-  write_file(folder_ / "tokenizer.model", "x");
-  EXPECT_THAT(error_of([&] { open_tokenizer(folder_.path().string()); }),
-              HasSubstr("SentencePiece"));
-}
-
 TEST_F(TokenizerFile, AFileOfAnotherKindIsAnError) {
-  write_file(folder_ / "tokenizer.model", "x");
-  EXPECT_THAT(error_of([&] { open_tokenizer((folder_ / "tokenizer.model").string()); }),
-              HasSubstr("\".model\""));
+  write_file(folder_ / "tokenizer.bin", "x");
+  EXPECT_THAT(error_of([&] { open_tokenizer((folder_ / "tokenizer.bin").string()); }),
+              AllOf(HasSubstr("\".bin\""), HasSubstr("tokenizer.model")));
 }
 
 TEST_F(TokenizerFile, MalformedJsonIsAnErrorWithItsPlace) {
@@ -233,16 +231,33 @@ TEST_F(TokenizerFile, UnsupportedTypesAreNamed) {
   EXPECT_THAT(problem(R"({"model": {"type": "Unigram"}})"), HasSubstr("Unigram"));
   EXPECT_THAT(problem(tiny_json("", R"("normalizer": {"type": "Precompiled"},)")),
               HasSubstr("Precompiled"));
-  EXPECT_THAT(problem(tiny_json("", R"("pre_tokenizer": {"type": "Metaspace"},)")),
-              HasSubstr("Metaspace"));
+  EXPECT_THAT(problem(tiny_json("", R"("pre_tokenizer": {"type": "BertPreTokenizer"},)")),
+              HasSubstr("BertPreTokenizer"));
+  EXPECT_THAT(problem(replaced(tiny_json(), R"("type": "ByteLevel")", R"("type": "WordPiece")")),
+              AllOf(HasSubstr("decoder"), HasSubstr("WordPiece"), HasSubstr("ByteFallback")));
   EXPECT_THAT(problem(tiny_json("", R"("post_processor": {"type": "BertProcessing"},)")),
               HasSubstr("BertProcessing"));
 }
 
 TEST_F(TokenizerFile, UnsupportedModelOptionsAreNamed) {
-  EXPECT_THAT(problem(tiny_json(R"("byte_fallback": true,)")), HasSubstr("byte_fallback"));
   EXPECT_THAT(problem(tiny_json(R"("dropout": 0.1,)")), HasSubstr("dropout 0.1"));
   EXPECT_THAT(problem(tiny_json(R"("continuing_subword_prefix": "##",)")), HasSubstr("##"));
+}
+
+TEST_F(TokenizerFile, MalformedMetaspaceIsAnError) {
+  auto metaspace = [](const std::string& options) {
+    return tiny_json("", R"("pre_tokenizer": {"type": "Metaspace")" + options + "},");
+  };
+  EXPECT_THAT(problem(metaspace("")), HasSubstr("pre_tokenizer.replacement is missing"));
+  EXPECT_THAT(problem(metaspace(R"(, "replacement": "ab")")), HasSubstr("one character"));
+  EXPECT_THAT(problem(metaspace(R"(, "replacement": "_", "prepend_scheme": "last")")),
+              AllOf(HasSubstr("\"last\""), HasSubstr("never, first or always")));
+}
+
+TEST_F(TokenizerFile, AStripThatIsNoCountIsAnError) {
+  EXPECT_THAT(problem(replaced(tiny_json(), R"("type": "ByteLevel")",
+                               R"("type": "Strip", "content": " ", "start": -1, "stop": 0)")),
+              HasSubstr("decoder.start is -1"));
 }
 
 TEST_F(TokenizerFile, AMergeOfAnUnknownTokenIsAnError) {
@@ -308,7 +323,8 @@ TEST_F(TokenizerGguf, AFolderWithOneGgufFileWillDo) {
 }
 
 TEST_F(TokenizerGguf, AnotherModelOrPreTokenizerIsNamed) {
-  EXPECT_THAT(error_of([&] { open_tokenizer(file("llama", "gpt-2")); }), HasSubstr("\"llama\""));
+  EXPECT_THAT(error_of([&] { open_tokenizer(file("bert", "gpt-2")); }),
+              AllOf(HasSubstr("\"bert\""), HasSubstr("SentencePiece")));
   EXPECT_THAT(error_of([&] { open_tokenizer(file("gpt2", "viking")); }),
               testing::AllOf(HasSubstr("\"viking\""), HasSubstr("smollm")));
 }
@@ -316,6 +332,206 @@ TEST_F(TokenizerGguf, AnotherModelOrPreTokenizerIsNamed) {
 TEST_F(TokenizerGguf, ABosIdOutsideTheVocabularyIsAnError) {
   EXPECT_THAT(error_of([&] { open_tokenizer(file("gpt2", "gpt-2", 4)); }),
               HasSubstr("bos_token_id is 4"));
+}
+
+TEST_F(TokenizerGguf, PiecesWithoutScoresAreAnError) {
+  EXPECT_THAT(error_of([&] { open_tokenizer(file("llama", "default")); }),
+              HasSubstr("tokenizer.ggml.scores"));
+}
+
+/// A tokenizer.model in a folder of its own.
+class TokenizerModel : public testing::Test {
+ protected:
+  std::string path() const { return (folder_ / "tokenizer.model").string(); }
+  std::unique_ptr<Tokenizer> open(std::string_view bytes) {
+    write_file(path(), bytes);
+    return open_tokenizer(folder_.path().string());
+  }
+  std::string problem(std::string_view bytes) {
+    return error_of([&] { open(bytes); });
+  }
+  void configure(const std::string& json) { write_file(folder_ / "tokenizer_config.json", json); }
+  static std::string bytes_of(const std::string& name) {
+    return read_file(golden("tokenizer/" + name) / "tokenizer.model");
+  }
+  static SentencePieceModel llama2() {
+    return read_sentencepiece_model(golden("tokenizer/llama2-model") / "tokenizer.model");
+  }
+  TemporaryFolder folder_;
+};
+
+TEST_F(TokenizerModel, TokenizerJsonBesideItWins) {
+  write_file(folder_ / "tokenizer.json", tiny_json());
+  EXPECT_EQ(open(bytes_of("llama2-model"))->vocabulary_size(), 5);
+}
+
+TEST_F(TokenizerModel, AFileNamedAfterItsVersionIsReadByItsPath) {
+  const std::string versioned = (folder_ / "mistral_tokenizer.model.v3").string();
+  write_file(versioned, bytes_of("llama2-model"));
+  EXPECT_EQ(open_tokenizer(versioned)->vocabulary_size(), 600);
+}
+
+TEST_F(TokenizerModel, BosIsAddedUnlessTheConfigSaysOtherwise) {
+  EXPECT_TRUE(open(bytes_of("llama2-model"))->adds_bos());
+  configure(R"({"add_eos_token": true})");
+  auto both = open(bytes_of("llama2-model"));
+  EXPECT_EQ(both->encode("", true), (Ids{1, 2}));
+  configure(R"({"add_bos_token": false})");
+  auto none = open(bytes_of("llama2-model"));
+  EXPECT_TRUE(none->encode("", true).empty());
+  EXPECT_NE(none->digest(), both->digest());
+}
+
+TEST_F(TokenizerModel, TheSpaceBeforeTheTextCanBeLeftOut) {
+  const auto with = open(bytes_of("llama2-model"));
+  configure(R"({"add_prefix_space": false})");
+  const auto without = open(bytes_of("llama2-model"));
+  EXPECT_EQ(without->encode(" self", false), with->encode("self", false));
+  EXPECT_NE(without->encode("self", false), with->encode("self", false));
+  EXPECT_EQ(without->decode(without->encode(" self", false)), " self");
+  EXPECT_NE(without->digest(), with->digest());
+}
+
+TEST_F(TokenizerModel, LegacyPutsASpaceAfterSpecialTokensToo) {
+  const auto legacy = open(bytes_of("llama2-model"));
+  Ids ids = legacy->encode("self", false);
+  ids.insert(ids.begin(), 1);
+  EXPECT_EQ(legacy->encode("<s>self", false), ids);
+  EXPECT_EQ(legacy->decode(ids), "<s>self");
+  configure(R"({"legacy": false})");
+  const auto modern = open(bytes_of("llama2-model"));
+  EXPECT_NE(modern->encode("<s>self", false), ids);
+  EXPECT_EQ(modern->decode(modern->encode("<s>self", false)), "<s>self");
+  EXPECT_EQ(modern->decode(ids), "<s> self");
+}
+
+TEST_F(TokenizerModel, TextThatGoesOnKeepsTheSpaceInFront) {
+  for (const char* name : {"llama2-model", "llama2-json", "mistral-json", "metaspace-json"}) {
+    const auto tokenizer = open_tokenizer(golden(std::string("tokenizer/") + name).string());
+    const Ids word = tokenizer->encode("self", false), prompt = tokenizer->encode("a b", true);
+    EXPECT_EQ(tokenizer->decode(word), "self") << name;
+    EXPECT_EQ(tokenizer->decode_after({1}, word), "self") << name;
+    EXPECT_EQ(tokenizer->decode_after(prompt, word), " self") << name;
+  }
+}
+
+TEST_F(TokenizerModel, OlderCheckpointsListAddedTokensInAFileOfTheirOwn) {
+  write_file(folder_ / "added_tokens.json", R"({"<pad>": 600})");
+  const auto tokenizer = open(bytes_of("llama2-model"));
+  EXPECT_EQ(tokenizer->vocabulary_size(), 601);
+  EXPECT_EQ(tokenizer->encode("<pad>", false), Ids{600});
+}
+
+TEST_F(TokenizerModel, AConfigOfAnotherTokenizerIsAnError) {
+  configure(R"({"added_tokens_decoder": {"1": {"content": "<bos>", "special": true}}})");
+  EXPECT_THAT(problem(bytes_of("llama2-model")),
+              AllOf(HasSubstr("the token 1 is \"<bos>\", but \"<s>\" in the vocabulary"),
+                    HasSubstr("tokenizer_config.json")));
+  configure(R"({"added_tokens_decoder": {"-1": {"content": "<bos>"}}})");
+  EXPECT_THAT(problem(bytes_of("llama2-model")), HasSubstr("the id \"-1\""));
+}
+
+// Wherever the file is cut off, that is found: the specifications stand at its end.
+TEST_F(TokenizerModel, ACutOffSentencePieceModelIsAnError) {
+  const std::string whole = bytes_of("llama2-model");
+  for (std::size_t size = 1; size < whole.size(); size += 61)
+    EXPECT_THAT(problem(whole.substr(0, size)),
+                AllOf(HasSubstr("tokenizer.model"), HasSubstr("fetch it again")))
+        << size;
+  EXPECT_THAT(problem(""), HasSubstr("tokenizer.model"));
+}
+
+TEST_F(TokenizerModel, DamageIsAnErrorOrATokenizerThatWorks) {
+  const std::string sound = bytes_of("charsmap-model");
+  int refused = 0;
+  for (std::uint64_t trial = 0; trial < 600; ++trial) {
+    Philox rng(0, "tokenizer.model", "damage", trial);
+    std::string bytes = sound;
+    for (std::uint64_t left = 1 + rng.below(8); left > 0; --left)
+      bytes[rng.below(bytes.size())] = static_cast<char>(rng.below(256));
+    try {
+      const auto tokenizer = open(bytes);
+      tokenizer->decode(tokenizer->encode("zyxwvut ﬁ½ é <mask>\n the self", true));
+    } catch (const Error&) {
+      ++refused;
+    }
+  }
+  EXPECT_GT(refused, 60);
+}
+
+TEST_F(TokenizerModel, AnotherKindOfFileIsAnError) {
+  EXPECT_THAT(problem("PK\x03\x04 an archive"), HasSubstr("a whole SentencePiece model"));
+  EXPECT_THAT(problem("version https://git-lfs.github.com/spec/v1\noid sha256:0\n"),
+              HasSubstr("git lfs pull"));
+}
+
+TEST_F(TokenizerModel, SentencePieceModelsThatAreNotSupportedAreNamed) {
+  auto model_with = [](const std::string& trainer) {
+    std::string bytes, piece;
+    put_protobuf(piece, 1, "a");
+    put_protobuf(bytes, 1, piece);
+    put_protobuf(bytes, 2, trainer);
+    put_protobuf(bytes, 3, "");
+    return bytes;
+  };
+  std::string unigram, suffix;
+  put_protobuf(unigram, 3, std::uint64_t{1});
+  EXPECT_THAT(problem(model_with(unigram)), AllOf(HasSubstr("unigram"), HasSubstr("bpe")));
+  put_protobuf(suffix, 3, std::uint64_t{2});
+  put_protobuf(suffix, 24, std::uint64_t{1});
+  EXPECT_THAT(problem(model_with(suffix)), HasSubstr("treat_whitespace_as_suffix"));
+}
+
+TEST_F(TokenizerModel, PiecesThatAreNoVocabularyAreErrors) {
+  SentencePieceModel model = llama2();
+  model.pieces[7].type = PieceType::normal;
+  EXPECT_THAT(problem(sentencepiece_model_bytes(model)), HasSubstr("255 byte pieces"));
+  model = llama2();
+  model.pieces[7].text = "<0x4>";
+  EXPECT_THAT(problem(sentencepiece_model_bytes(model)), HasSubstr("\"<0x4>\""));
+  model = llama2();
+  model.pieces[300].text = model.pieces[301].text;
+  EXPECT_THAT(problem(sentencepiece_model_bytes(model)),
+              AllOf(HasSubstr("stands twice"), HasSubstr("300 and 301")));
+  model = llama2();
+  model.pieces[300].text.clear();
+  EXPECT_THAT(problem(sentencepiece_model_bytes(model)), HasSubstr("the piece 300 is empty"));
+  model.pieces[300] = {"x\xff", 0, PieceType::normal};
+  EXPECT_THAT(problem(sentencepiece_model_bytes(model)), HasSubstr("the piece 300 is no UTF-8"));
+  model.pieces[300] = {"xyz", std::nanf(""), PieceType::normal};
+  EXPECT_THAT(problem(sentencepiece_model_bytes(model)), HasSubstr("the score nan"));
+  model.pieces = {{"a", 0, PieceType::normal}};
+  EXPECT_THAT(problem(sentencepiece_model_bytes(model)), HasSubstr("nor an unknown token"));
+  model = llama2();
+  model.charsmap = "abcd";
+  EXPECT_THAT(problem(sentencepiece_model_bytes(model)), HasSubstr("precompiled_charsmap"));
+}
+
+TEST_F(TokenizerModel, BadRanksAreErrors) {
+  const std::string ranks = bytes_of("llama3-model");
+  const std::string first = ranks.substr(0, ranks.find(' '));
+  EXPECT_THAT(problem(ranks + "not a rank\n"), AllOf(HasSubstr("line 557"), HasSubstr("base64")));
+  EXPECT_THAT(problem(ranks + "YWJjZA== -1\n"), HasSubstr("line 557"));
+  EXPECT_THAT(problem(ranks + "YWJjZA== 9999\n"), HasSubstr("the rank 9999 is too high"));
+  EXPECT_THAT(problem(ranks + "YWJjZA== 0\n"), HasSubstr("the rank 0 stands twice"));
+  EXPECT_THAT(problem("YQ== 0\n"), HasSubstr("no token for the byte 0"));
+  EXPECT_THAT(problem(ranks + first + " 556\n"), HasSubstr("stands twice in the vocabulary"));
+}
+
+// A list that is cut off between two lines is a shorter list, all ids of which are the same but
+// for the special tokens: only the embedding's size tells.
+TEST_F(TokenizerModel, RanksCutOffWithinALineAreAnError) {
+  const std::string ranks = bytes_of("llama3-model");
+  EXPECT_THAT(problem(ranks.substr(0, ranks.rfind(' '))), HasSubstr("line 556"));
+}
+
+TEST_F(TokenizerModel, Llama3sSpecialTokensAreMetas) {
+  const auto tokenizer = open(bytes_of("llama3-model"));
+  EXPECT_EQ(tokenizer->vocabulary_size(), 556 + 256);
+  EXPECT_EQ(tokenizer->bos(), 556);
+  EXPECT_EQ(tokenizer->eos(), 557);
+  EXPECT_EQ(tokenizer->token_to_id("<|eot_id|>"), 565);
+  EXPECT_EQ(tokenizer->token_to_id("<|reserved_special_token_245|>"), 811);
 }
 
 TEST(TokenizerFromHub, FindsASnapshotByItsName) {

@@ -75,6 +75,25 @@ TEST_F(PlanTest, WeightsWithoutAQuantizerAreAnErrorAndNoSilentRtn) {
   EXPECT_THAT(error("[[run]]\nlabel='a'\nevals=[]\n"), HasSubstr("no evals"));
 }
 
+TEST_F(PlanTest, OneTransformBeforeTheWeightQuantizer) {
+  EXPECT_THAT(error("[[run]]\nlabel='a'\nformat='w4a4'\nmethods=['quarot','quarot','rtn']\n"),
+              HasSubstr("2 methods rotate or scale"));
+  EXPECT_THAT(error("[[run]]\nlabel='a'\nformat='w4a4'\nmethods=['rtn','quarot']\n"),
+              HasSubstr("after they were quantized"));
+}
+
+TEST_F(PlanTest, FormatIsAsTheMethodsAdaptItForTheWholeRun) {
+  const std::string run = "[[run]]\nlabel='r'\nformat='w4a4kv4'\nmethods=[";
+  const PlannedRun quarot = std::move(plan(run + "'quarot','rtn']\n").runs[0]);
+  const PlannedRun lite = std::move(plan(run + "{name='quarot',variant='lite'},'rtn']\n").runs[0]);
+  EXPECT_TRUE(quarot.format.a.symmetric);
+  EXPECT_EQ(quarot.row.format, "w4a4kv4 (a sym clip 0.9, k clip 0.95, v clip 0.95)");
+  EXPECT_EQ(lite.format, lite.spec.format);
+  EXPECT_EQ(lite.row.format, "w4a4kv4");
+  for (const StageRow& stage : {quarot.method_stages[1], quarot.eval_stages[0]})
+    EXPECT_THAT(stage.canonical, HasSubstr("0.95"));
+}
+
 TEST_F(PlanTest, FormatsThatDoNotFitTheModelAreFoundBeforehand) {
   EXPECT_THAT(error("[[run]]\nlabel='a'\nformat='w4a16g5'\nmethods=['rtn']\n"), HasSubstr("5"));
 }

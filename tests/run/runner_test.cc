@@ -246,5 +246,48 @@ TEST_F(RunnerTest, CalibrationReachesTheMethodAndItsSeedTheKey) {
               HasSubstr("needs calibration text"));
 }
 
+/// A run whose transform is trained on `text`.
+std::string trained(const std::filesystem::path& text, const std::string& method,
+                    const std::string& options) {
+  return "calibration={ text='" + text.string() +
+         "', samples=4, length=16, allow_overlap=true }\n[[run]]\nlabel='a'\nformat='w4a4kv4'\n"
+         "methods=[{ name='" +
+         method + "', batch=2, top_k=8, " + options + " }, 'rtn']\n";
+}
+
+TEST_F(RunnerTest, TrainedMethodsStoreCurvesAndMetrics) {
+  const test::ScopedVariable cache("HARNESS_CACHE", (folder_ / "cache").string());
+  ASSERT_EQ(run(trained(text_, "ostquant", "steps=4")).succeeded, 1);
+  EXPECT_EQ(cell("select count(*) from curves where series = 'pull'"), "4");
+  const char* const kEnd =
+      "select count(*) from metrics m join curves c on c.attempt = m.attempt and c.series = 'pull' "
+      "and c.step = 4 and c.value = m.value where m.name = 'pull_end'";
+  EXPECT_EQ(cell(kEnd), "1");
+  // Another database knows nothing of the run; the cache gives it the same transform.
+  ASSERT_EQ(run(trained(text_, "ostquant", "steps=4"), "b.sqlite").succeeded, 1);
+  const char* const kPerplexity = "select value from metrics where name = 'perplexity'";
+  EXPECT_EQ(cell(kPerplexity), cell(kPerplexity, "b.sqlite"));
+  EXPECT_EQ(cell("select count(*) from curves where series = 'pull'", "b.sqlite"), "4");
+}
+
+TEST_F(RunnerTest, ATrainingThatDivergesIsAFailedRunWithItsCurve) {
+  const test::ScopedVariable cache("HARNESS_CACHE", (folder_ / "cache").string());
+  const RunSummary summary = run(trained(text_, "ostquant", "steps=20, lr_scale=3, stop_pull=1.1"));
+  EXPECT_EQ(summary.failed, 1);
+  EXPECT_THAT(cell("select message from attempts where status = 'failed'"),
+              HasSubstr("diverged at step"));
+  EXPECT_NE(cell("select count(*) from curves where series = 'pull'"), "0");
+}
+
+TEST_F(RunnerTest, ABaseOfAnotherShapeIsRefused) {
+  const std::filesystem::path other = folder_ / "other";
+  std::filesystem::copy(test::golden("llama/plain"), other);
+  std::filesystem::copy(test::golden("tiny/tokenizer.json"), other);
+  const std::string text = test::error_of([&] {
+    plan("base='" + other.string() + "'\n" + trained(text_, "aaq", "steps=4, push_top_k=4"));
+  });
+  EXPECT_THAT(text, testing::AllOf(HasSubstr("of another shape"), HasSubstr("vocab_size")));
+}
+
 }  // namespace
 }  // namespace harness

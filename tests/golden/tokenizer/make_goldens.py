@@ -15,6 +15,7 @@ import sys
 import gguf
 import tokenizers
 from strings import HERE, SplitMix64, code_point, strings
+from train import TEKKEN
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers
 from tokenizers import pre_tokenizers as pre
 
@@ -103,11 +104,14 @@ def parts():
     norms += [normalizers.Strip(left, right) for left in (False, True) for right in (False, True)]
     norms += [normalizers.Replace(" ", "▁"), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Prepend("▁"),
               normalizers.Sequence([normalizers.NFKD(), normalizers.StripAccents(), normalizers.Lowercase()])]
+    splits += [pre.Metaspace("_", scheme, split) for scheme in ("never", "first", "always") for split in (False, True)]
+    tekken = pre.Split(Regex(TEKKEN), "isolated")
+    splits.append(tekken)
     # The Unicode tables show in these; the other patterns only take time.
     swept = [str(step.__getstate__()) for step in norms[:6] + [
         pre.Digits(individual_digits=True), pre.ByteLevel(add_prefix_space=False),
         pre.Split(Regex(llama3["pattern"]["Regex"]), "isolated"), pre.Split(Regex(r"[^\s\w]|\S\d"), "isolated"),
-        pre.Split(Regex(CASES), "isolated")]]
+        pre.Split(Regex(CASES), "isolated"), tekken]]
     whole = sweep()
     for step in norms + splits:
         config = json.loads(step.__getstate__())

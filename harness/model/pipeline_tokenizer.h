@@ -3,9 +3,11 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "harness/model/added_tokens.h"
+#include "harness/model/decoder.h"
 #include "harness/model/normalizer.h"
 #include "harness/model/pretokenizer.h"
 #include "harness/model/token_model.h"
@@ -20,20 +22,22 @@ struct TokenizerParts {
   std::unique_ptr<TokenModel> model;
   std::vector<AddedToken> added_tokens;
   std::vector<std::int64_t> prefix,
-      suffix;                      // what the post-processor puts before and after the text
-  bool byte_level_decoder = true;  // else tokens are joined by spaces
+      suffix;                        // what the post-processor puts before and after the text
+  std::unique_ptr<Decoder> decoder;  // null: tokens are joined by spaces
   std::optional<std::int64_t> bos, eos;
   std::string digest;
 };
 
 /// A tokenizer put together from its parts, in the order of the library `tokenizers`: added tokens,
-/// normaliser, pre-tokenizer, model, post-processor.
-class ByteLevelTokenizer : public Tokenizer {
+/// normaliser, pre-tokenizer, model, post-processor. Every format that is read ends up as one.
+class PipelineTokenizer : public Tokenizer {
  public:
-  explicit ByteLevelTokenizer(TokenizerParts parts);
+  explicit PipelineTokenizer(TokenizerParts parts);
 
   std::vector<std::int64_t> encode(std::string_view text, bool special) const override;
   std::string decode(const std::vector<std::int64_t>& ids) const override;
+  std::string decode_after(const std::vector<std::int64_t>& before,
+                           const std::vector<std::int64_t>& ids) const override;
   std::int64_t vocabulary_size() const override { return vocabulary_size_; }
   std::optional<std::int64_t> bos() const override { return parts_.bos; }
   std::optional<std::int64_t> eos() const override { return parts_.eos; }
@@ -43,9 +47,11 @@ class ByteLevelTokenizer : public Tokenizer {
 
  private:
   const std::string* token(std::int64_t id) const;
+  std::string decode(const std::vector<std::int64_t>& ids, bool at_start) const;
 
   TokenizerParts parts_;
   AddedTokens added_;
+  std::unordered_set<std::int64_t> special_;
   std::int64_t vocabulary_size_ = 0;
 };
 

@@ -1,0 +1,281 @@
+#include "harness/quant/training_loss.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+#include <fmt/format.h>
+
+#include <cassert>
+
+#include "harness/core/error.h"
+#include "harness/model/safetensors.h"
+#include "harness/model/safetensors_writer.h"
+
+namespace harness {
+namespace {
+
+constexpr std::int64_t kSmallVocabulary = 65536;
+constexpr std::int64_t kIndexOffset = 32768;  // of int16 indices
+constexpr std::int64_t kPassTokens = 4096;
+
+at::ScalarType wide_type(const at::Tensor& x) {
+  return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+}
+
+/// exp(logits - their largest), the one wide copy of a chunk, and what makes a softmax of it.
+struct Exponentials {
+  at::Tensor values;       // [n, vocabulary]
+  at::Tensor sum;          // [n, 1]
+  at::Tensor log_sum_exp;  // float64 [n, 1] of the logits
+};
+
+Exponentials exponentials(const at::Tensor& logits) {
+  Exponentials e;
+  e.values = logits.to(wide_type(logits), /*non_blocking=*/false, /*copy=*/true);
+  const at::Tensor largest = e.values.amax(-1, true);
+  e.values.sub_(largest).exp_();
+  e.sum = e.values.sum(-1, true);
+  e.log_sum_exp = e.sum.to(at::kDouble).log().add_(largest);
+  return e;
+}
+
+at::Tensor packed_indices(const at::Tensor& indices, std::int64_t vocabulary) {
+  return vocabulary <= kSmallVocabulary ? (indices - kIndexOffset).to(at::kShort)
+                                        : indices.to(at::kInt);
+}
+
+at::Tensor unpacked_indices(const at::Tensor& packed, at::Device device) {
+  const at::Tensor there = packed.to(device);
+  return there.scalar_type() == at::kShort ? there.to(at::kLong).add_(kIndexOffset)
+                                           : there.to(at::kLong);
+}
+
+/// Fills the targets of a calibration text chunk by chunk.
+class TargetWriter {
+ public:
+  TargetWriter(const at::Tensor& tokens, const LlamaModel& model, std::int64_t k)
+      : vocabulary_(model.config().vocab_size) {
+    const std::int64_t sequences = tokens.size(0), length = tokens.size(1);
+    const std::int64_t columns = k == 0 ? vocabulary_ : k;
+    targets_.logits = at::empty({sequences, length, columns}, model.dtype());
+    targets_.log_sum_exp =
+        at::empty({sequences, length}, model.dtype() == at::kDouble ? at::kDouble : at::kFloat);
+    if (k > 0)
+      targets_.indices = at::empty({sequences, length, columns},
+                                   vocabulary_ <= kSmallVocabulary ? at::kShort : at::kInt);
+  }
+
+  /// @param first   of the rows, all positions counted
+  /// @param indices int64 [n, k]; undefined where k is 0
+  void write(std::int64_t first, const at::Tensor& logits, const at::Tensor& indices) {
+    auto rows = [&](at::Tensor& all) { return all.flatten(0, 1).narrow(0, first, logits.size(0)); };
+    at::Tensor where = targets_.log_sum_exp.flatten().narrow(0, first, logits.size(0));
+    where.copy_(exponentials(logits).log_sum_exp.squeeze(-1));
+    rows(targets_.logits).copy_(indices.defined() ? logits.gather(1, indices) : logits);
+    if (indices.defined()) rows(targets_.indices).copy_(packed_indices(indices, vocabulary_));
+  }
+
+  SubsetTargets take() { return std::move(targets_); }
+
+ private:
+  std::int64_t vocabulary_;
+  SubsetTargets targets_;
+};
+
+/// Largest first; of equal ones those that torch.topk puts first.
+at::Tensor top(const at::Tensor& values, std::int64_t k) { return std::get<1>(values.topk(k, -1)); }
+
+void check_k(const char* name, std::int64_t k, std::int64_t vocabulary) {
+  if (k < 0 || k > vocabulary)
+    throw Error(name, fmt::format("{}, but the vocabulary has {} tokens", k, vocabulary),
+                "at most the vocabulary, or 0 for all of it", "choose a smaller k");
+}
+
+/// One KL of a chunk: its value, and its gradient times `weight` into the chunk's gradient.
+class SubsetKl {
+ public:
+  SubsetKl(const SubsetTargets& targets, bool renormalise, double weight, const at::Tensor& logits,
+           std::int64_t sequence, std::int64_t first)
+      : renormalise_(renormalise), weight_(weight) {
+    auto rows = [&](const at::Tensor& all) {
+      return all[sequence].narrow(0, first, logits.size(0));
+    };
+    if (targets.indices.defined())
+      indices_ = unpacked_indices(rows(targets.indices), logits.device());
+    const at::Tensor theirs = rows(targets.logits).to(logits.device()).to(at::kDouble);
+    log_p_ =
+        renormalise
+            ? at::log_softmax(theirs, -1)
+            : theirs - rows(targets.log_sum_exp).to(logits.device()).to(at::kDouble).unsqueeze(-1);
+    p_ = log_p_.exp();
+    const at::Tensor ours =
+        (indices_.defined() ? logits.gather(1, indices_) : logits).to(at::kDouble);
+    if (renormalise) log_q_ = at::log_softmax(ours, -1);
+    ours_ = ours;
+  }
+
+  /// sum_i p_i (log p_i - log q_i), all positions together.
+  /// @param log_sum_exp of our logits, float64 [n, 1]
+  double value(const at::Tensor& log_sum_exp) {
+    if (!renormalise_) log_q_ = ours_ - log_sum_exp;
+    return (p_ * (log_p_ - log_q_)).sum().item<double>();
+  }
+
+  /// What our softmax over the whole vocabulary is multiplied by in the gradient: [n, 1].
+  at::Tensor mass() const { return weight_ * p_.sum(-1, true); }
+
+  void add_gradient(at::Tensor& gradient) const {
+    const at::Tensor own =
+        (weight_ * (renormalise_ ? log_q_.exp() - p_ : -p_)).to(gradient.scalar_type());
+    if (indices_.defined())
+      gradient.scatter_add_(1, indices_, own);
+    else
+      gradient.add_(own);
+  }
+
+ private:
+  bool renormalise_;
+  double weight_;
+  at::Tensor indices_, p_, log_p_, ours_, log_q_;
+};
+
+}  // namespace
+
+at::Tensor CrossEntropy::backward(const at::Tensor& logits, std::int64_t sequence,
+                                  std::int64_t first, std::vector<double>& sums) const {
+  const Exponentials e = exponentials(logits);
+  const at::Tensor targets =
+      tokens_[sequence].narrow(0, first + 1, logits.size(0)).to(logits.device()).unsqueeze(-1);
+  sums[0] += (e.log_sum_exp - logits.gather(1, targets).to(at::kDouble)).sum().item<double>();
+  at::Tensor gradient = e.values.div_(e.sum);
+  gradient.scatter_add_(1, targets, at::full({1, 1}, -1, gradient.options()).expand_as(targets));
+  return gradient.to(logits.scalar_type());
+}
+
+std::map<std::string, at::Tensor> DistillationTargets::tensors() const {
+  std::map<std::string, at::Tensor> result;
+  auto add = [&](const std::string& name, const at::Tensor& tensor) {
+    if (tensor.defined()) result[name] = tensor;
+  };
+  add("teacher.indices", teacher.indices);
+  add("teacher.logits", teacher.logits);
+  add("teacher.log_sum_exp", teacher.log_sum_exp);
+  add("base.indices", base.indices);
+  add("base.logits", base.logits);
+  add("base.log_sum_exp", base.log_sum_exp);
+  return result;
+}
+
+at::Tensor push_indices(const at::Tensor& aligned, const at::Tensor& base, PushSubset subset,
+                        std::int64_t k) {
+  auto softmax = [](const at::Tensor& logits) {
+    Exponentials e = exponentials(logits);
+    return e.values.div_(e.sum);
+  };
+  switch (subset) {
+    case PushSubset::probability_difference:
+      return top(softmax(aligned).sub_(softmax(base)).abs_(), k);
+    case PushSubset::logit_difference:
+      return top((aligned.to(wide_type(aligned)) - base.to(wide_type(base))).abs_(), k);
+    case PushSubset::base_probability:
+      return top(base, k);
+  }
+  assert(false);
+  return {};
+}
+
+DistillationTargets distillation_targets(const at::Tensor& tokens, const LlamaModel& teacher,
+                                         const LlamaModel* base, const DistillationOptions& options,
+                                         Progress& progress) {
+  const std::int64_t vocabulary = teacher.config().vocab_size;
+  check_k("top_k", options.top_k, vocabulary);
+  if (base) {
+    check_k("push_top_k", options.push_top_k, vocabulary);
+    if (base->config().vocab_size != vocabulary)
+      throw Error("base",
+                  fmt::format("a vocabulary of {} tokens, the model's has {}",
+                              base->config().vocab_size, vocabulary),
+                  "the model's own pre-trained counterpart", "name another base");
+  }
+  const at::NoGradGuard no_gradients;
+  TargetWriter of_teacher(tokens, teacher, options.top_k);
+  std::optional<TargetWriter> of_base;
+  if (base) of_base.emplace(tokens, *base, options.push_top_k);
+  const std::int64_t length = tokens.size(1);
+  const std::int64_t batch = std::max<std::int64_t>(1, kPassTokens / length);
+  const std::int64_t chunk = nll_chunk_tokens(vocabulary, at::kFloat);
+  for (std::int64_t begin = 0; begin < tokens.size(0); begin += batch) {
+    check_interrupted();
+    const at::Tensor part = tokens.slice(0, begin, begin + batch);
+    const at::Tensor states = teacher.hidden(part).flatten(0, 1);
+    const at::Tensor base_states = base ? base->hidden(part).flatten(0, 1) : at::Tensor();
+    for (std::int64_t row = 0; row < states.size(0); row += chunk) {
+      const at::Tensor logits = teacher.head(states.slice(0, row, row + chunk));
+      const std::int64_t first = begin * length + row;
+      of_teacher.write(first, logits,
+                       options.top_k > 0 ? top(logits, options.top_k) : at::Tensor());
+      if (!base) continue;
+      const at::Tensor base_logits = base->head(base_states.slice(0, row, row + chunk));
+      of_base->write(first, base_logits,
+                     options.push_top_k > 0 ? push_indices(logits, base_logits, options.push_subset,
+                                                           options.push_top_k)
+                                            : at::Tensor());
+    }
+    progress.update("targets, sequences",
+                    static_cast<double>(std::min(begin + batch, tokens.size(0))),
+                    static_cast<double>(tokens.size(0)));
+  }
+  return {of_teacher.take(), of_base ? of_base->take() : SubsetTargets()};
+}
+
+DistillationTargets stored_targets(const std::filesystem::path& file, const std::string& key,
+                                   const std::function<DistillationTargets()>& make) {
+  if (!file.empty() && std::filesystem::exists(file)) {
+    const SafetensorsFile stored(file);
+    const auto found = stored.metadata().find("key");
+    if (found != stored.metadata().end() && found->second == key) {
+      DistillationTargets targets;
+      auto read = [&](const char* name) {
+        return stored.entries().count(name) ? stored.load(name) : at::Tensor();
+      };
+      targets.teacher = {read("teacher.indices"), read("teacher.logits"),
+                         read("teacher.log_sum_exp")};
+      targets.base = {read("base.indices"), read("base.logits"), read("base.log_sum_exp")};
+      return targets;
+    }
+  }
+  DistillationTargets targets = make();
+  if (!file.empty()) write_safetensors(file, targets.tensors(), {{"key", key}});
+  return targets;
+}
+
+std::vector<TrainingLoss::Term> Distillation::terms() const {
+  std::vector<Term> terms = {{"pull", 1}};
+  if (options_.alpha != 0) terms.push_back({"push", -options_.alpha});
+  return terms;
+}
+
+at::Tensor Distillation::backward(const at::Tensor& logits, std::int64_t sequence,
+                                  std::int64_t first, std::vector<double>& sums) const {
+  std::vector<SubsetKl> parts;
+  const std::vector<Term> all = terms();
+  for (std::size_t i = 0; i < all.size(); ++i)
+    parts.emplace_back(i == 0 ? targets_.teacher : targets_.base, options_.renormalise,
+                       all[i].weight, logits, sequence, first);
+  at::Tensor gradient, log_sum_exp;
+  if (options_.renormalise) {
+    gradient = at::zeros(logits.sizes(), logits.options().dtype(wide_type(logits)));
+  } else {
+    const Exponentials e = exponentials(logits);
+    log_sum_exp = e.log_sum_exp;
+    at::Tensor mass = parts[0].mass();
+    for (std::size_t i = 1; i < parts.size(); ++i) mass = mass + parts[i].mass();
+    gradient = e.values.mul_((mass / e.sum).to(e.values.scalar_type()));
+  }
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    sums[i] += parts[i].value(log_sum_exp);
+    parts[i].add_gradient(gradient);
+  }
+  return gradient.to(logits.scalar_type());
+}
+
+}  // namespace harness

@@ -1,0 +1,68 @@
+#include "harness/run/memory_needs.h"
+
+#include <algorithm>
+
+#include "harness/model/checkpoint.h"
+#include "harness/model/llama.h"
+
+namespace harness {
+namespace {
+
+constexpr std::int64_t kGptqPassTokens = 4096;
+
+std::int64_t bytes_of(c10::ScalarType dtype) {
+  return static_cast<std::int64_t>(c10::elementSize(dtype));
+}
+
+}  // namespace
+
+std::int64_t parameter_count(const LlamaConfig& config) {
+  std::int64_t count = 0;
+  for (const auto& [name, shape] : expected_tensors(config)) {
+    std::int64_t values = 1;
+    for (const std::int64_t size : shape) values *= size;
+    count += values;
+  }
+  return count;
+}
+
+std::int64_t weight_bytes(const LlamaConfig& config, c10::ScalarType dtype) {
+  return parameter_count(config) * bytes_of(dtype);
+}
+
+std::int64_t pass_bytes(const LlamaConfig& config, std::int64_t tokens, c10::ScalarType dtype) {
+  const std::int64_t d = config.hidden_size, f = config.intermediate_size;
+  const std::int64_t q = config.num_attention_heads * config.head_dim;
+  const std::int64_t k = config.num_key_value_heads * config.head_dim;
+  return bytes_of(dtype) * tokens * std::max(2 * d + 5 * q + 2 * k, 3 * d + 2 * f);
+}
+
+std::int64_t perplexity_bytes(const LlamaConfig& config, std::int64_t window,
+                              c10::ScalarType dtype) {
+  const std::int64_t tokens = std::min(window, nll_chunk_tokens(config.vocab_size, dtype));
+  const std::int64_t logits = tokens * config.vocab_size * bytes_of(dtype);
+  const std::int64_t states = window * config.hidden_size * bytes_of(dtype);
+  return weight_bytes(config, dtype) + std::max(pass_bytes(config, window, dtype), states + logits);
+}
+
+std::int64_t generation_bytes(const LlamaConfig& config, std::int64_t tokens,
+                              c10::ScalarType dtype) {
+  const std::int64_t layer =
+      2 * config.num_key_value_heads * config.head_dim * tokens * bytes_of(dtype);
+  return weight_bytes(config, dtype) + (config.num_hidden_layers + 1) * layer +
+         pass_bytes(config, tokens, dtype);
+}
+
+std::int64_t gptq_bytes(const LlamaConfig& config, std::int64_t sequences, std::int64_t length,
+                        c10::ScalarType dtype) {
+  const std::int64_t d = config.hidden_size, f = config.intermediate_size;
+  const std::int64_t q = config.num_attention_heads * config.head_dim;
+  const std::int64_t compute = dtype == c10::ScalarType::Double ? 8 : 4;
+  std::int64_t widest = 0;
+  for (const auto& [n, m] : {std::pair(d, std::max(q, f)), std::pair(q, d), std::pair(f, d)})
+    widest = std::max(widest, compute * (4 * n * n + 5 * n * m + kGptqPassTokens * n));
+  return weight_bytes(config, dtype) + sequences * length * d * bytes_of(dtype) +
+         pass_bytes(config, std::max(length, kGptqPassTokens), dtype) + widest;
+}
+
+}  // namespace harness
