@@ -3,8 +3,10 @@
 #include <string>
 
 #include "harness/core/experiment.h"
+#include "harness/model/checkpoint_writer.h"
 #include "harness/plugin/plugins.h"
 #include "harness/run/plan.h"
+#include "harness/train/initial_weights.h"
 #include "tests/support/support.h"
 
 namespace harness::test {
@@ -26,6 +28,33 @@ inline Experiment tiny_experiment(const std::string& text_file, const std::strin
       "\"\ndtype = \"fp32\"\ndevice = \"cpu\"\nevals = [{ name = \"perplexity\", text = \"" +
       text_file + "\", window = 64, limit = 6 }]\n" + runs;
   return parse_experiment(toml, "tiny.toml", options);
+}
+
+/// The shape of a random model with the vocabulary of tests/golden/tiny.
+inline LlamaConfig random_config() {
+  LlamaConfig config;
+  config.hidden_size = 32;
+  config.intermediate_size = 48;
+  config.num_hidden_layers = 2;
+  config.num_attention_heads = 4;
+  config.num_key_value_heads = 2;
+  config.head_dim = 8;
+  config.vocab_size = 300;
+  config.max_position_embeddings = 128;
+  config.bos_token_id = 1;
+  config.eos_token_ids = {2};
+  return config;
+}
+
+/// Writes a model with random weights and the tokenizer of tests/golden/tiny.
+inline void write_random_model(const std::filesystem::path& folder, const LlamaConfig& config,
+                               std::uint64_t seed) {
+  InitOptions init;
+  init.std = 0.2;
+  const TensorCheckpoint weights = initial_weights(config, init, seed);
+  std::map<std::string, at::Tensor> tensors;
+  for (const std::string& name : weights.names()) tensors[name] = weights.load(name);
+  save_checkpoint_folder(folder, config, tensors, read_tokenizer_texts(golden("tiny").string()));
 }
 
 inline const Plugins& all_plugins() {
