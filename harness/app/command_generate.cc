@@ -6,6 +6,7 @@
 #include "harness/app/commands.h"
 #include "harness/model/llama_text_model.h"
 #include "harness/model/tokenizer_check.h"
+#include "harness/quant/quantized_folder.h"
 #include "harness/run/device.h"
 
 namespace harness {
@@ -41,7 +42,7 @@ void generate(GenerateArguments arguments) {
   const auto dtype = resolve_dtype(arguments.dtype);
   std::optional<ChatTemplate> chat_template;
   if (arguments.chat) chat_template = arguments.model.chat_template();
-  const LlamaTextModel model(LlamaModel::load(*checkpoint, dtype, device), std::move(tokenizer),
+  const LlamaTextModel model(load_as_stored(*checkpoint, dtype, device), std::move(tokenizer),
                              chat_template);
   const std::vector<std::int64_t> ids = prompt_ids(model, arguments);
   if (arguments.chat) arguments.options.stop_strings = model.chat().stop_strings();

@@ -4,8 +4,8 @@
 #include <CLI/CLI.hpp>
 
 #include "harness/app/commands.h"
-#include "harness/model/llama.h"
 #include "harness/model/npy.h"
+#include "harness/quant/quantized_folder.h"
 #include "harness/run/device.h"
 
 namespace harness {
@@ -29,7 +29,7 @@ void add_logits(CLI::App& app, Session&) {
   command->callback([=] {
     auto checkpoint = open_checkpoint(model->find());
     auto llama =
-        LlamaModel::load(*checkpoint, resolve_dtype(*dtype), resolve_device(*device, "--device"));
+        load_as_stored(*checkpoint, resolve_dtype(*dtype), resolve_device(*device, "--device"));
     c10::InferenceMode no_gradients;
     at::Tensor logits = llama->logits(at::tensor(*tokens, at::kLong).unsqueeze(0));
     write_npy(*out, logits.squeeze(0).to(at::kCPU, at::kFloat));

@@ -59,6 +59,7 @@ void add_eval(CLI::App& app, Session& session);
 void add_generate(CLI::App& app, Session& session);
 void add_list(CLI::App& app, Session& session);
 void add_logits(CLI::App& app, Session& session);
+void add_quantize(CLI::App& app, Session& session);
 void add_report(CLI::App& app, Session& session);
 void add_run(CLI::App& app, Session& session);
 void add_show(CLI::App& app, Session& session);

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "harness/core/format.h"
 #include "harness/core/registry.h"
 #include "harness/kernels/ops.h"
 #include "harness/model/config.h"
@@ -24,6 +25,13 @@ struct StoredCodes {
 
   /// The weight [out, in], its columns in the inputs' order; QuantizedWeight::dequantize.
   at::Tensor dequantize(at::ScalarType dtype) const;
+};
+
+/// What a model that `harness quantize` wrote does at run time, besides its weights.
+struct StoredRuntime {
+  Format format;  // as the run had it; w is in the weights already
+  // Online Hadamards, as in quant/transform.h.
+  bool online_down = false, online_qk = false, online_heads = false;
 };
 
 /// A checkpoint on disk, opened but not loaded: names and shapes are known, weights are mapped.
@@ -43,6 +51,8 @@ class Checkpoint {
   /// The integers behind load(), where the format is integers times scales: their dequantization
   /// to load()'s dtype is load() to the bit.
   virtual std::optional<StoredCodes> codes(const std::string& /*name*/) const { return {}; }
+  /// Of a model that `harness quantize` wrote; none: the weights are all there is.
+  virtual std::optional<StoredRuntime> runtime() const { return {}; }
   /// SHA-256 over everything that can change the model's function (file digests, in order).
   virtual std::string digest() const = 0;
   /// How the weights are stored: "safetensors bf16", "GGUF Q4_1 (dequantized)". For tables and

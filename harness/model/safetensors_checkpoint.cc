@@ -10,6 +10,7 @@
 #include "harness/model/mapped_tensor.h"
 #include "harness/model/safetensors.h"
 #include "harness/model/stored_linears.h"
+#include "harness/model/stored_runtime.h"
 
 namespace harness {
 namespace {
@@ -46,6 +47,8 @@ class SafetensorsCheckpoint : public Checkpoint {
     const json object = parse_json(text, config.string());
     if (auto found = object.find("quantization_config"); found != object.end() && !found->is_null())
       read_quantized(*found, config.string());
+    if (auto found = object.find(kRuntimeKey); found != object.end())
+      runtime_ = parse_runtime(found->dump(), config.string());
     stored_dtype_ = dominant_dtype();
     config_.dtype = config_dtype_name(stored_dtype_);
   }
@@ -76,6 +79,8 @@ class SafetensorsCheckpoint : public Checkpoint {
     if (found == quantized_.weights.end() || !found->second.codes) return {};
     return found->second.codes();
   }
+
+  std::optional<StoredRuntime> runtime() const override { return runtime_; }
 
   std::string digest() const override {
     std::string text;
@@ -206,6 +211,7 @@ class SafetensorsCheckpoint : public Checkpoint {
   std::map<std::string, SafetensorsFile> files_;
   std::map<std::string, const SafetensorsFile*> file_of_;  // by tensor
   StoredLinears quantized_;                                // empty where nothing is
+  std::optional<StoredRuntime> runtime_;
   std::map<std::string, std::vector<std::int64_t>> quantized_shapes_;
   std::vector<std::string> digested_;  // file names, in the digest's order
   at::ScalarType stored_dtype_ = at::kFloat;

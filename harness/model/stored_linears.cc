@@ -25,11 +25,12 @@ struct Method {
   const char* title;
   StoredLinears (*read)(const QuantizationKeys&, const StoredTensors&, const ExpectedTensors&);
 };
-constexpr std::array<Method, 4> kMethods = {{
+constexpr std::array<Method, 5> kMethods = {{
     {"gptq", "GPTQ", read_gptq},
     {"awq", "AWQ", read_awq},
     {"compressed-tensors", "compressed-tensors", read_compressed_tensors},
     {"bitsandbytes", "bitsandbytes (4 bits)", read_bitsandbytes},
+    {"aaq-harness", "harness quantize", read_harness},
 }};
 
 std::string shape_text(at::IntArrayRef shape) {

@@ -134,6 +134,8 @@ StoredLinears read_awq(const QuantizationKeys& keys, const StoredTensors& tensor
                        const ExpectedTensors& expected);
 StoredLinears read_compressed_tensors(const QuantizationKeys& keys, const StoredTensors& tensors,
                                       const ExpectedTensors& expected);
+StoredLinears read_harness(const QuantizationKeys& keys, const StoredTensors& tensors,
+                           const ExpectedTensors& expected);
 StoredLinears read_bitsandbytes(const QuantizationKeys& keys, const StoredTensors& tensors,
                                 const ExpectedTensors& expected);
 

@@ -9,8 +9,10 @@
 #include "harness/core/error.h"
 #include "harness/core/format.h"
 #include "harness/core/log.h"
+#include "harness/kernels/ops.h"
 #include "harness/model/llama.h"
 #include "harness/plugin/references.h"
+#include "harness/quant/transform.h"
 
 namespace harness {
 
@@ -30,6 +32,10 @@ class MethodRecord {
   /// A point of a learning curve. Points of a stage that fails are stored too.
   virtual void curve(const std::string& series, std::int64_t step, double value) = 0;
   virtual void metric(const std::string& name, double value) = 0;
+  /// What a method has made of the model, for `harness quantize`: the codes of a weight, by the
+  /// weight's name, and the transform that was folded in.
+  virtual void weight(const std::string& /*name*/, const QuantizedWeight& /*weight*/) {}
+  virtual void transform(const Transform& /*transform*/) {}
 };
 /// A MethodRecord that keeps nothing.
 MethodRecord& no_record();

@@ -34,6 +34,7 @@ void train_and_fold(MethodContext& context, const std::string& name,
   const TrainedTransform trained = train_transform(context.model, context.calibration->tokens(),
                                                    context.format, start, loss, training, hooks);
   fold(context.model, trained.transform);
+  context.record.transform(trained.transform);
   std::string said;
   for (const auto& [metric, value] : trained.metrics) {
     context.record.metric(metric, value);

@@ -173,6 +173,11 @@ void add_online_steps(LlamaBlock& block, const Transform& t, std::int64_t head_d
 
 }  // namespace
 
+void add_online_steps(LlamaModel& model, const Transform& transform) {
+  for (LlamaBlock& block : model.blocks())
+    add_online_steps(block, transform, model.config().head_dim);
+}
+
 void fold_norms(LlamaModel& model) { fold(model, {}); }
 
 void fold(LlamaModel& model, const Transform& transform) {
@@ -182,10 +187,9 @@ void fold(LlamaModel& model, const Transform& transform) {
   const at::Tensor r_res = read("r_res", transform.r_res, {config.hidden_size, config.hidden_size});
   log_partial_hadamards(config, transform);
   model.untie();
-  for (std::size_t layer = 0; layer < model.blocks().size(); ++layer) {
+  for (std::size_t layer = 0; layer < model.blocks().size(); ++layer)
     fold_block(config, model.blocks()[layer], r_res, read, transform, layer);
-    add_online_steps(model.blocks()[layer], transform, config.head_dim);
-  }
+  add_online_steps(model, transform);
   change_rows(model.embedding(), [&](const at::Tensor& x) { return rotated(x, r_res); });
   const at::Tensor gain = widened(model.final_norm());
   change_rows(model.lm_head().weight,

@@ -44,6 +44,10 @@ void fold_norms(LlamaModel& model);
 /// @throws Error when a tensor's shape is not that of the model
 void fold(LlamaModel& model, const Transform& transform);
 
+/// Adds the steps of a transform's online part to the sites of a model whose weights it is folded
+/// into.
+void add_online_steps(LlamaModel& model, const Transform& transform);
+
 /// Says in the log that `what` is mixed in blocks only, where no Hadamard matrix of order n is
 /// known.
 void log_partial_hadamard(const std::string& what, std::int64_t n);

@@ -2,11 +2,13 @@
 
 #include <cassert>
 
+#include "harness/quant/quantized_folder.h"
+
 namespace harness {
 
 std::unique_ptr<LlamaTextModel> load_model(const ModelFiles& files, c10::ScalarType dtype,
                                            c10::Device device) {
-  return std::make_unique<LlamaTextModel>(LlamaModel::load(*files.checkpoint, dtype, device),
+  return std::make_unique<LlamaTextModel>(load_as_stored(*files.checkpoint, dtype, device),
                                           files.tokenizer, files.chat_template);
 }
 

@@ -59,6 +59,7 @@ class ModelShelf {
   }
 
   static void open_files(ModelFiles& files, const std::string& checkpoint) {
+    files.place = checkpoint;
     files.checkpoint = open_checkpoint(checkpoint);
     files.tokenizer = open_tokenizer(checkpoint);
     files.config = files.checkpoint->config();
@@ -151,6 +152,20 @@ void check_methods(const RunSpec& spec, const std::string& where,
                        "base = \"...\""));
 }
 
+/// Of a model that `harness quantize` wrote.
+std::optional<StoredRuntime> stored_runtime(const PlannedRun& run) {
+  return run.model && run.model->checkpoint ? run.model->checkpoint->runtime() : std::nullopt;
+}
+
+void check_stored(const PlannedRun& run, const std::string& where, Problems& problems) {
+  const std::optional<StoredRuntime> stored = stored_runtime(run);
+  if (stored && (run.spec.format != Format() || !run.spec.methods.empty()))
+    problems.add(Error(
+        where,
+        fmt::format("{} is quantized already, as {}", run.model->reference, stored->format.label()),
+        "a run without format and methods", "or name the model that it was made from"));
+}
+
 /// A method that compares with the base reads both models' logits side by side.
 void check_base(const PlannedRun& run, const std::string& where, Problems& problems) {
   if (!run.model || !run.base ||
@@ -204,6 +219,7 @@ PlannedRun plan_run(const RunSpec& spec, const Plugins& plugins, ModelShelf& she
 
   check_methods(spec, where, run.methods, problems);
   check_base(run, where, problems);
+  check_stored(run, where, problems);
   run.format = spec.format;
   for (const auto& method : run.methods)
     if (method) run.format = method->adapted(run.format);
@@ -323,7 +339,8 @@ void key_run(PlannedRun& run, const Plugins& plugins, const std::string& experim
   run.row.canonical = canonical_text(canonical);
   run.row.model = spec.model.text;
   run.row.scheme = run.model->scheme;
-  run.row.format = run.format.label();
+  const std::optional<StoredRuntime> stored = stored_runtime(run);
+  run.row.format = (stored ? stored->format : run.format).label();
   std::vector<std::string> names;
   for (const PluginUse& use : spec.methods) names.push_back(use.name);
   run.row.methods = fmt::format("{}", fmt::join(names, " + "));
@@ -335,12 +352,18 @@ void key_run(PlannedRun& run, const Plugins& plugins, const std::string& experim
 
 }  // namespace
 
+CheckpointTexts ModelFiles::tokenizer_texts() const {
+  CheckpointTexts texts = read_tokenizer_texts(place);
+  if (chat_template) texts["chat_template.jinja"] = chat_template->jinja;
+  return texts;
+}
+
 void ModelFiles::open() {
   if (checkpoint) return;
-  const std::string folder = pair->reference(role);
-  tokenizer = open_tokenizer(folder);
-  chat_template = read_chat_template(folder);
-  checkpoint = open_checkpoint(folder);
+  place = pair->reference(role);
+  tokenizer = open_tokenizer(place);
+  chat_template = read_chat_template(place);
+  checkpoint = open_checkpoint(place);
 }
 
 Plan make_plan(const Experiment& experiment, const Plugins& plugins) {

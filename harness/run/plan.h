@@ -12,6 +12,7 @@
 #include "harness/core/provenance.h"
 #include "harness/model/chat.h"
 #include "harness/model/checkpoint.h"
+#include "harness/model/checkpoint_writer.h"
 #include "harness/model/tokenizer.h"
 #include "harness/plugin/plugins.h"
 #include "harness/store/result_store.h"
@@ -23,6 +24,7 @@ namespace harness {
 /// model of a pair, which may still have to be trained.
 struct ModelFiles {
   std::string reference;
+  std::string place;  // the checkpoint, as open_checkpoint takes it; empty until open()
   LlamaConfig config;
   std::string scheme;
   /// What stage keys are made of. Of a pair's model: of its recipe, since its weights may not be
@@ -37,6 +39,8 @@ struct ModelFiles {
 
   /// Opens what the pair's training left. Does nothing where checkpoint is there.
   void open();
+  /// The tokenizer's files, of a model that is open, with the chat template that it talks by.
+  CheckpointTexts tokenizer_texts() const;
 };
 
 /// A run with everything built and looked up. Stages: train (of a pair) -> load -> a stage a method

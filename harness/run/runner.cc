@@ -6,6 +6,7 @@
 #include <map>
 
 #include "harness/core/paths.h"
+#include "harness/quant/quantized_folder.h"
 #include "harness/quant/sites.h"
 #include "harness/run/attempt.h"
 #include "harness/run/device.h"
@@ -39,18 +40,26 @@ class CollectingSink : public ItemSink {
 /// for its end.
 class StoredRecord : public MethodRecord {
  public:
-  StoredRecord(CurveWriter& curves, std::vector<MetricRow>& metrics)
-      : curves_(curves), metrics_(metrics) {}
+  /// @param parts what becomes of the model; may be null
+  StoredRecord(CurveWriter& curves, std::vector<MetricRow>& metrics, QuantizedParts* parts)
+      : curves_(curves), metrics_(metrics), parts_(parts) {}
   void curve(const std::string& series, std::int64_t step, double value) override {
     curves_.add(series, step, value);
   }
   void metric(const std::string& name, double value) override {
     metrics_.push_back({name, value, std::nullopt, 1});
   }
+  void weight(const std::string& name, const QuantizedWeight& weight) override {
+    if (parts_) parts_->weights[name] = weight;
+  }
+  void transform(const Transform& transform) override {
+    if (parts_) parts_->transform = transform;
+  }
 
  private:
   CurveWriter& curves_;
   std::vector<MetricRow>& metrics_;
+  QuantizedParts* parts_;
 };
 
 ProvenanceRow provenance_of(const PlannedRun& run) {
@@ -94,10 +103,24 @@ class RunExecution {
       return true;
     }
     if (!prepare_model()) return false;
+    install_quantizers(loaded_->llama(), run_.format);
+    loaded_->llama().pack_weights();
     bool all_good = true;
     for (std::size_t i : pending)
       all_good = attempt(run_.eval_stages[i], [&] { return run_eval(*run_.evals[i]); }) && all_good;
     return all_good;
+  }
+
+  /// Writes the model as the methods leave it. False when a stage failed: stored and logged.
+  bool quantize(const std::filesystem::path& folder) {
+    QuantizedParts parts;
+    parts_ = &parts;
+    const bool good = prepare_model();
+    parts_ = nullptr;
+    if (good)
+      save_quantized_folder(folder, loaded_->llama(), parts, run_.format,
+                            run_.model->tokenizer_texts());
+    return good;
   }
 
  private:
@@ -141,16 +164,13 @@ class RunExecution {
     for (std::size_t i = 0; good && i < run_.methods.size(); ++i)
       good = attempt(run_.method_stages[i],
                      [&](const Attempt& attempt) { return apply_method(i, attempt); });
-    if (!good) return false;
-    install_quantizers(loaded_->llama(), run_.format);
-    loaded_->llama().pack_weights();
-    return true;
+    return good;
   }
 
   StageResult apply_method(std::size_t index, const Attempt& attempt) {
     StageResult result;
     CurveWriter curves(store_, attempt.id());
-    StoredRecord record(curves, result.metrics);
+    StoredRecord record(curves, result.metrics, parts_);
     MethodContext context{
         loaded_->llama(),
         run_.format,
@@ -210,6 +230,7 @@ class RunExecution {
   Progress& progress_;
   std::map<std::string, std::string>& failed_trainings_;
   ProvenanceRow provenance_;
+  QuantizedParts* parts_ = nullptr;  // of quantize()
   std::unique_ptr<LlamaTextModel> loaded_;
   std::unique_ptr<LazyReferences> references_;
   std::unique_ptr<DrawnCalibration> calibration_;
@@ -217,8 +238,10 @@ class RunExecution {
 
 }  // namespace
 
-RunSummary run_plan(const Plan& plan, ResultStore& store, Progress& progress) {
-  RunSummary summary;
+namespace {
+
+/// The rows of everything that is to be run.
+void put_plan(const Plan& plan, ResultStore& store) {
   store.retire_abandoned();
   store.put_experiment(plan.experiment);
   for (const PlannedRun& run : plan.runs) {
@@ -233,6 +256,13 @@ RunSummary run_plan(const Plan& plan, ResultStore& store, Progress& progress) {
     for (const StageRow& stage : run.method_stages) put(stage);
     for (const StageRow& stage : run.eval_stages) put(stage);
   }
+}
+
+}  // namespace
+
+RunSummary run_plan(const Plan& plan, ResultStore& store, Progress& progress) {
+  RunSummary summary;
+  put_plan(plan, store);
   std::map<std::string, std::string> failed_trainings;
   for (const PlannedRun& run : plan.runs) {
     try {
@@ -246,6 +276,21 @@ RunSummary run_plan(const Plan& plan, ResultStore& store, Progress& progress) {
     }
   }
   return summary;
+}
+
+void quantize_run(const Plan& plan, ResultStore& store, Progress& progress,
+                  const std::filesystem::path& folder) {
+  if (plan.runs.size() != 1) {
+    std::vector<std::string> labels;
+    for (const PlannedRun& run : plan.runs) labels.push_back(run.spec.label);
+    throw Error("quantize", fmt::format("{} runs: {}", labels.size(), fmt::join(labels, ", ")),
+                "one run", "name it with --run, and a swept seed or model with --set");
+  }
+  put_plan(plan, store);
+  std::map<std::string, std::string> failed_trainings;
+  if (!RunExecution(plan.runs.front(), store, progress, failed_trainings).quantize(folder))
+    throw Error(fmt::format("run \"{}\"", plan.runs.front().spec.label),
+                "a stage of it failed, as said above", "a run whose methods succeed");
 }
 
 }  // namespace harness

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <filesystem>
+
 #include "harness/core/log.h"
 #include "harness/run/plan.h"
 #include "harness/store/result_store.h"
@@ -16,5 +18,12 @@ struct RunSummary {
 /// go on; each result is one transaction.
 /// @throws Error only when the database itself cannot be written
 RunSummary run_plan(const Plan& plan, ResultStore& store, Progress& progress);
+
+/// Prepares the model of a plan's one selected run, its stages stored as run_plan() does, and
+/// writes it to a folder (save_quantized_folder).
+/// @throws Error when the plan has not one run, when a stage of it fails, or the folder cannot be
+/// written; Interrupted
+void quantize_run(const Plan& plan, ResultStore& store, Progress& progress,
+                  const std::filesystem::path& folder);
 
 }  // namespace harness

@@ -99,8 +99,10 @@ class Gptq : public Method {
       }
       check_interrupted();
       const at::Tensor before = linear->weight;
-      linear->weight = gptq(before, factor, spec, options_, name + ".weight")
-                           .weight.dequantize(before.scalar_type());
+      const QuantizedWeight quantized =
+          gptq(before, factor, spec, options_, name + ".weight").weight;
+      context.record.weight(name + ".weight", quantized);
+      linear->weight = quantized.dequantize(before.scalar_type());
       const double error = squared_output(hessian, before - linear->weight);
       notes.push_back(
           fmt::format("{} {:.1f}", part, 10 * std::log10(squared_output(hessian, before) / error)));

@@ -59,6 +59,7 @@ class Quarot : public Method {
     transform.online_qk = context.format.quantizes(Site::k);
     transform.online_heads = !lite_;
     fold(context.model, transform);
+    context.record.transform(transform);
   }
 
  private:

@@ -37,8 +37,10 @@ class Rtn : public Method {
         if (!spec.active()) continue;
         check_interrupted();
         at::Tensor& weight = linear->weight;
-        weight = quantize_weight(weight, spec, config_.mse_clip, name + ".weight")
-                     .dequantize(weight.scalar_type());
+        const QuantizedWeight quantized =
+            quantize_weight(weight, spec, config_.mse_clip, name + ".weight");
+        context.record.weight(name + ".weight", quantized);
+        weight = quantized.dequantize(weight.scalar_type());
       }
       context.progress.update("rtn, blocks", static_cast<double>(layer + 1),
                               static_cast<double>(blocks.size()));

@@ -145,7 +145,7 @@ lr = 1e30
 TEST_F(CommandLineTest, HelpShowsExamplesEverywhere) {
   EXPECT_THAT(harness("--help").out, HasSubstr("harness run experiments/quickstart.toml"));
   for (const char* command : {"run", "eval", "list", "describe", "show", "sql", "report", "doctor",
-                              "generate", "tokenize", "logits", "train"}) {
+                              "generate", "tokenize", "logits", "train", "quantize"}) {
     Outcome help = harness(std::string(command) + " --help");
     EXPECT_EQ(help.status, 0) << command;
     EXPECT_THAT(help.out, HasSubstr("xample")) << command;
@@ -190,6 +190,22 @@ TEST_F(CommandLineTest, EvalComparesWithAReferenceItemByItem) {
   Outcome same = harness("eval " + model() + " --reference " + model() + options);
   ASSERT_EQ(same.status, 0) << same.error;
   EXPECT_THAT(same.out, AllOf(HasSubstr("against tiny (reference)"), HasSubstr("0 ± 0")));
+}
+
+TEST_F(CommandLineTest, QuantizeWritesAModelForTheOtherCommands) {
+  write_experiment(kTwoRuns);
+  const Outcome quantized = harness("quantize e.toml --run RTN --out q");
+  ASSERT_EQ(quantized.status, 0) << quantized.error;
+  ASSERT_EQ(harness("logits q --tokens 5,6,7 --out a.npy").status, 0);
+  ASSERT_EQ(harness("logits q/fake-quantized --tokens 5,6,7 --out b.npy").status, 0);
+  ASSERT_EQ(harness("logits " + model() + " --tokens 5,6,7 --out c.npy").status, 0);
+  EXPECT_EQ(in_shell("cmp a.npy b.npy").status, 0);
+  EXPECT_EQ(in_shell("cmp a.npy c.npy").status, 1);
+  EXPECT_EQ(harness("generate q 'The model' --max-new-tokens 4").out,
+            harness("generate q/fake-quantized 'The model' --max-new-tokens 4").out);
+  const Outcome unknown = harness("quantize e.toml --run AAQ --out q");
+  EXPECT_EQ(unknown.status, 2);
+  EXPECT_THAT(unknown.error, HasSubstr("one of full, RTN"));
 }
 
 TEST_F(CommandLineTest, SetOnlyAndDataChangeWhatIsRun) {
@@ -401,8 +417,10 @@ TEST_F(CommandLineTest, CtrlCEndsCleanlyAndTheSameCommandGoesOn) {
 
 // The quickstart's own file, training included, with fewer steps so that CI can run it twice.
 TEST_F(CommandLineTest, QuickstartTwiceFromScratchGivesTheSameDigits) {
-  std::string command = "run " + (test::source_folder() / "experiments/quickstart.toml").string() +
-                        " --set model.steps=30 --db ";
+  std::string command =
+      "run " + (test::source_folder() / "experiments/quickstart.toml").string() +
+      " --set model.steps=30 --set calibration.samples=16 --set methods.ostquant.steps=3 "
+      "--set methods.aaq.steps=3 --db ";
   const char* query =
       "sql \"select label, metric, value, standard_error from results where kind = 'eval' "
       "order by 1, 2\" --csv --db ";
@@ -421,7 +439,7 @@ TEST_F(CommandLineTest, QuickstartTwiceFromScratchGivesTheSameDigits) {
   }
   EXPECT_EQ(found[0], found[1]);
   EXPECT_EQ(curves[0], curves[1]);
-  EXPECT_EQ(std::count(found[0].begin(), found[0].end(), '\n'), 1 + 4 * 17) << found[0];
+  EXPECT_EQ(std::count(found[0].begin(), found[0].end(), '\n'), 1 + 8 * 17) << found[0];
   EXPECT_GT(std::count(curves[0].begin(), curves[0].end(), '\n'), 3 * 45);
 }
 

@@ -290,5 +290,59 @@ TEST_F(RunnerTest, ABaseOfAnotherShapeIsRefused) {
   EXPECT_THAT(text, testing::AllOf(HasSubstr("of another shape"), HasSubstr("hidden_size")));
 }
 
+struct FolderCase {
+  const char *dtype, *run;
+};
+
+/// What a run leaves behind as a folder, started from again.
+class QuantizedFolder : public RunnerTest, public testing::WithParamInterface<FolderCase> {
+ protected:
+  std::string perplexity(const std::string& runs, const std::string& database) {
+    EXPECT_EQ(run(runs, database).succeeded, 1);
+    return cell("select value from metrics where name = 'perplexity'", database);
+  }
+};
+
+TEST_P(QuantizedFolder, GivesTheRunsOwnNumbers) {
+  const test::ScopedVariable cache("HARNESS_CACHE", (folder_ / "cache").string());
+  const std::string runs = fmt::format(
+      "base='{}'\ncalibration={{text='{}', samples=4, length=16, allow_overlap=true}}\n[[run]]\n"
+      "label='q'\ndtype='{}'\n{}\n",
+      test::golden("tiny").string(), text_.string(), GetParam().dtype, GetParam().run);
+  const std::string expected = perplexity(runs, "run.sqlite");
+  quantize_run(plan(runs), *ResultStore::open(folder_ / "quantize.sqlite"), no_progress(),
+               folder_ / "out");
+  for (const auto& [place, database] :
+       {std::pair("out", "canonical.sqlite"), {"out/fake-quantized", "view.sqlite"}}) {
+    const std::string stored = fmt::format("[[run]]\nlabel='stored'\nmodel='{}'\ndtype='{}'\n",
+                                           (folder_ / place).string(), GetParam().dtype);
+    EXPECT_EQ(perplexity(stored, database), expected) << place;
+    EXPECT_THAT(test::error_of([&] { plan(stored + "format='w4a16'\nmethods=['rtn']\n"); }),
+                HasSubstr("is quantized already"));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Runs, QuantizedFolder,
+    testing::Values(
+        FolderCase{"fp32", "format='w4a16g16'\nmethods=['rtn']"},
+        FolderCase{"fp32",
+                   "format={ w = { bits = 3, symmetric = false }, a = 4, k = 4, v = 4 }\n"
+                   "methods=['quarot', 'gptq']"},
+        FolderCase{"bf16",
+                   "format='w4a4kv4'\n"
+                   "methods=[{ name='aaq', steps=2, top_k=8, push_top_k=4 }, 'rtn']"},
+        FolderCase{"fp32", "format='w16a4kv4'\nmethods=[{ name='quarot', variant='lite' }]"}));
+
+TEST_F(RunnerTest, OneRunIsQuantizedAtATime) {
+  EXPECT_THAT(test::error_of([&] {
+                quantize_run(plan("format='w4a16'\nmethods=['rtn']\n[[run]]\nlabel='a'\n[[run]]\n"
+                                  "label='b'\n"),
+                             *ResultStore::open(folder_ / "q.sqlite"), no_progress(),
+                             folder_ / "out");
+              }),
+              HasSubstr("2 runs: a, b"));
+}
+
 }  // namespace
 }  // namespace harness

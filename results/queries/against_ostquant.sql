@@ -1,0 +1,26 @@
+-- Arms of the experiment :experiment (its key) minus OSTQuant, paired by training seed (calibration seeds averaged inside
+-- one): mean difference, its standard error over training seeds, and in how many of them it is above 0.
+WITH inside AS (
+  SELECT position, label, model, metric, avg(value) AS value
+  FROM results
+  WHERE experiment_key = :experiment AND kind = 'eval' AND value IS NOT NULL
+    AND metric IN ('perplexity', 'skill', 'ok_h', 'refusal', 'over_refusal', 'control')
+  GROUP BY label, model, metric),
+paired AS (
+  SELECT a.position, a.label, a.metric, a.value - o.value AS difference
+  FROM inside a JOIN inside o ON o.label = 'OSTQuant' AND o.model = a.model AND o.metric = a.metric
+  WHERE a.label != 'OSTQuant'),
+over_seeds AS (
+  SELECT min(position) AS position, label, metric, count(*) AS seeds,
+    printf('%+.4f ± %.4f (%d of %d)', avg(difference),
+      sqrt(max(0, sum(difference * difference) - count(*) * avg(difference) * avg(difference))
+        / (count(*) - 1) / count(*)), sum(difference > 0), count(*)) AS text
+  FROM paired GROUP BY label, metric)
+SELECT label AS run,
+  max(CASE metric WHEN 'perplexity' THEN text END) AS perplexity,
+  max(CASE metric WHEN 'skill' THEN text END) AS skill,
+  max(CASE metric WHEN 'ok_h' THEN text END) AS ok_h,
+  max(CASE metric WHEN 'refusal' THEN text END) AS refusal,
+  max(CASE metric WHEN 'over_refusal' THEN text END) AS over_refusal,
+  max(CASE metric WHEN 'control' THEN text END) AS control
+FROM over_seeds GROUP BY label ORDER BY min(position);
