@@ -10,6 +10,7 @@ seeds=${2:-[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]}
 harness=${HARNESS:-build/release/harness}
 [ -n "${HARNESS-}" ] || bash harness/setup/setup.sh release
 source results/write_results.sh
+dump=no  # millions of items: some 40 MB
 
 # write NAME TITLE
 write() {

@@ -1,16 +1,17 @@
 # To be sourced by the scripts under experiments/ that make the files of results/.
 # write_results NAME TITLE TEXT...: of the experiment NAME in $database, results/NAME.md (the table, with TEXT before it
-# and the provenance after), NAME.csv (every digit) and NAME.sql.gz (everything but texts).
+# and the provenance after), NAME.csv (every digit) and, unless dump=no, NAME.sql.gz (everything but texts).
 write_results() {
   local name=$1 title=$2
   shift 2
   {
     printf '# %s\n\n' "$title"
     printf '%s\n' "$@"
-    printf 'Every digit: [%s.csv](%s.csv); all that is stored: `gunzip -c %s.sql.gz | sqlite3 new.sqlite`.\n\n' \
-      "$name" "$name" "$name"
+    printf 'Every digit: [%s.csv](%s.csv)' "$name" "$name"
+    [ "${dump-yes}" = no ] || printf '; all that is stored: `gunzip -c %s.sql.gz | sqlite3 new.sqlite`' "$name"
+    printf '.\n\n'
     "$harness" report "$name" --db "$database" --provenance
   } >"results/$name.md"
   "$harness" report "$name" --db "$database" --format csv --out "results/$name.csv"
-  "$harness" report "$name" --db "$database" --format sql | gzip -n9 >"results/$name.sql.gz"
+  [ "${dump-yes}" = no ] || "$harness" report "$name" --db "$database" --format sql | gzip -n9 >"results/$name.sql.gz"
 }
