@@ -1,9 +1,13 @@
 #include "harness/run/runner.h"
 
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <gmock/gmock.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
+#include "harness/quant/quantized_folder.h"
 #include "harness/run/training.h"
 #include "harness/train/world_pair.h"
 #include "tests/run/fixture.h"
@@ -333,6 +337,25 @@ INSTANTIATE_TEST_SUITE_P(
                    "format='w4a4kv4'\n"
                    "methods=[{ name='aaq', steps=2, top_k=8, push_top_k=4 }, 'rtn']"},
         FolderCase{"fp32", "format='w16a4kv4'\nmethods=[{ name='quarot', variant='lite' }]"}));
+
+// Nothing is online and activations stay as they are, so transformers reads the view to the same
+// logits.
+TEST_F(RunnerTest, TransformersComputesTheSameWithTheView) {
+  const auto golden = nlohmann::json::parse(test::read_file(test::golden("quantize/golden.json")));
+  quantize_run(plan("[[run]]\nlabel='RTN'\nformat='w4a16g16'\nmethods=['rtn']\n"),
+               *ResultStore::open(folder_ / "q.sqlite"), no_progress(), folder_ / "out");
+  for (const char* place : {"out", "out/fake-quantized"}) {
+    const auto checkpoint = open_checkpoint((folder_ / place).string());
+    const at::NoGradGuard no_gradients;
+    const at::Tensor logits =
+        load_as_stored(*checkpoint, at::kFloat, at::kCPU)
+            ->logits(at::tensor(golden["tokens"].get<std::vector<std::int64_t>>()).unsqueeze(0))[0]
+            .to(at::kDouble);
+    const at::Tensor last = at::tensor(golden["last"].get<std::vector<double>>(), at::kDouble);
+    EXPECT_LE((logits[-1] - last).abs().max().item<double>(), 1e-4) << place;
+    EXPECT_NEAR(logits.square().sum().item<double>() / golden["squares"].get<double>(), 1, 1e-5);
+  }
+}
 
 TEST_F(RunnerTest, OneRunIsQuantizedAtATime) {
   EXPECT_THAT(test::error_of([&] {
