@@ -1,9 +1,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <map>
 
+#include "harness/plugin/metrics.h"
 #include "harness/plugin/plugins.h"
 #include "harness/plugin/task_eval.h"
 
@@ -30,21 +30,6 @@ Metric majority_of(const std::string& name, const AnswerCounts& counts) {
   return {name, static_cast<double>(most) / static_cast<double>(all), std::nullopt, all};
 }
 
-/// The mean over categories of their metrics, whose questions are independent.
-Metric macro_average(const std::string& name, const std::vector<Metric>& of_categories) {
-  Metric result{name, 0, 0.0, 0};
-  double variance = 0;
-  const auto n = static_cast<double>(of_categories.size());
-  for (const Metric& metric : of_categories) {
-    result.value += metric.value / n;
-    result.count += metric.count;
-    if (!metric.standard_error) result.standard_error.reset();
-    variance += metric.standard_error.value_or(0) * metric.standard_error.value_or(0);
-  }
-  if (result.standard_error) result.standard_error = std::sqrt(variance) / n;
-  return result;
-}
-
 /// Accuracy on SafetyBench, by several protocols: README.md in this folder.
 class Safetybench : public TaskEval {
  public:
@@ -66,7 +51,7 @@ class Safetybench : public TaskEval {
         if (metric.name == prefix + "/acc") accuracies.push_back(metric);
       majorities.push_back(majority_of(prefix + "/majority", counts));
     }
-    result.push_back(macro_average(set.task.name + "/macro", accuracies));
+    result.push_back(mean_of_metrics(set.task.name + "/macro", accuracies));
     const auto questions = static_cast<std::int64_t>(set.items.size());
     double right = 0, macro = 0;
     for (const Metric& majority : majorities) {

@@ -30,4 +30,20 @@ Metric mean_metric(const std::string& name, const std::vector<double>& values,
   return {name, mean_of(values), error, static_cast<std::int64_t>(values.size())};
 }
 
+Metric mean_of_metrics(const std::string& name, const std::vector<Metric>& metrics) {
+  Metric result{name, 0, 0.0, 0};
+  double variance = 0;
+  bool known = true;
+  for (const Metric& metric : metrics) {
+    result.value += metric.value;
+    result.count += metric.count;
+    known = known && metric.standard_error.has_value();
+    variance += metric.standard_error.value_or(0) * metric.standard_error.value_or(0);
+  }
+  const auto n = static_cast<double>(metrics.size());
+  result.value /= n;
+  result.standard_error = known ? std::optional(std::sqrt(variance) / n) : std::nullopt;
+  return result;
+}
+
 }  // namespace harness

@@ -21,4 +21,8 @@ std::optional<double> variance_of_mean(const std::vector<double>& values,
 Metric mean_metric(const std::string& name, const std::vector<double>& values,
                    const std::vector<std::string>& clusters);
 
+/// The mean of metrics whose items are independent of one another's; no standard error where one
+/// has none. `count` is the sum of theirs.
+Metric mean_of_metrics(const std::string& name, const std::vector<Metric>& metrics);
+
 }  // namespace harness

@@ -169,23 +169,6 @@ std::vector<std::pair<std::string, std::vector<std::size_t>>> places_by_category
   return result;
 }
 
-/// The mean of tasks' means; their items are independent.
-Metric average(const std::string& name, const std::vector<Metric>& metrics) {
-  Metric result{name, 0, 0.0, 0};
-  double variance = 0;
-  bool known = true;
-  for (const Metric& metric : metrics) {
-    result.value += metric.value;
-    result.count += metric.count;
-    known = known && metric.standard_error.has_value();
-    variance += metric.standard_error.value_or(0) * metric.standard_error.value_or(0);
-  }
-  const auto n = static_cast<double>(metrics.size());
-  result.value /= n;
-  result.standard_error = known ? std::optional(std::sqrt(variance) / n) : std::nullopt;
-  return result;
-}
-
 }  // namespace
 
 std::int64_t chosen_option(const std::string& metric, const TaskItem& item,
@@ -365,9 +348,9 @@ std::vector<Metric> TaskEval::run(EvalContext& context) const {
     for (std::size_t i = 0; i < all.size(); ++i)
       if (std::find(all[i].groups.begin(), all[i].groups.end(), name) != all[i].groups.end())
         members.push_back(main[i]);
-    if (members.size() > 1) result.push_back(average(name + "/average", members));
+    if (members.size() > 1) result.push_back(mean_of_metrics(name + "/average", members));
   }
-  if (options_.tasks.size() > 1) result.push_back(average("average", main));
+  if (options_.tasks.size() > 1) result.push_back(mean_of_metrics("average", main));
   return result;
 }
 
