@@ -94,9 +94,12 @@ bool is_option(const Path& path) {
   return path.size() > 1 && (path[0] == "methods" || path[0] == "evals");
 }
 
+const Path kLabel = {"label"};
+
 /// Sets a swept key of a run; false when the key is not for this run (it sets the key itself, or it
 /// does not list the plugin).
 bool sweep_key(Draft& draft, const Path& path, const Value& value) {
+  if (path == kLabel) return false;  // names what the keys beside it do
   if (is_option(path)) return set_option(draft.merged, path, value);
   if (sets_itself(draft.own, path)) return false;
   set_inside(draft.merged, path, 0, value);
@@ -181,8 +184,12 @@ std::vector<Draft> expand(std::vector<Draft> drafts, const Value& sweep, Problem
       }
       for (std::size_t i = 0; i < group.front().values.size(); ++i) {
         Draft copy = draft;
+        // The values of `label` name a group's points where KEY=VALUE would not be read.
+        const auto named = std::find_if(group.begin(), group.end(),
+                                        [](const SweptKey& key) { return key.path == kLabel; });
+        if (named != group.end()) copy.suffix += fmt::format(" {}", value_text(named->values[i]));
         for (const SweptKey& key : group) {
-          if (!sweep_key(copy, key.path, key.values[i])) continue;
+          if (!sweep_key(copy, key.path, key.values[i]) || named != group.end()) continue;
           // Runs that differ in their seed, or in that of their pair's training, alone are one row
           // of a table: its mean and spread.
           if (key.path.back() != "seed")

@@ -152,7 +152,8 @@ std::vector<std::string> table_columns(const std::string& toml);
 /// "methods.NAME.OPTION" and "evals.NAME.OPTION" change the runs that list the plugin;
 /// "run.LABEL.KEY" changes that run only (--set and [set] only). [sweep] makes a grid of its keys;
 /// `paired =
-/// [["a", "b"]]` in it makes lists of equal length move together.
+/// [["a", "b"]]` in it makes lists of equal length move together. A run's label gets KEY=VALUE for
+/// each swept key but seeds; `label = ["x", "y"]`, paired with a key, says it in words instead.
 ///
 /// A file may lie over another: extends = "FILE", from its own folder. Its keys then replace the
 /// other's, [sweep] as a whole; a [[run]] of the same label replaces keys of that run, others

@@ -90,6 +90,17 @@ TEST(ExperimentTest, PairedKeysMoveTogether) {
               ElementsAre("FP16", "AAQ alpha=0.5 damp=1", "AAQ alpha=1 damp=2"));
 }
 
+TEST(ExperimentTest, ASweptLabelSaysInWordsWhatMoves) {
+  const std::string swept =
+      "[sweep]\nlabel = ['a little', 'more']\nmethods.aaq.alpha = [0.5, 1.0]\n";
+  EXPECT_THAT(
+      labels(parse_experiment(
+          std::string(kTwoRuns) + swept + "paired = [['methods.aaq.alpha', 'label']]\n", "f")),
+      ElementsAre("FP16", "AAQ a little", "AAQ more"));
+  EXPECT_THAT(test::error_of([&] { parse_experiment(std::string(kTwoRuns) + swept, "f"); }),
+              HasSubstr("sweep key label changes no run"));
+}
+
 TEST(ExperimentTest, PairedListsOfUnequalLengthAreAnError) {
   EXPECT_THAT(test::error_of([] {
                 parse_experiment(std::string(kTwoRuns) +
