@@ -1,5 +1,5 @@
-# Headers that cost seconds in each source are parsed once. Three precompiled headers serve the program: harness_pch() where
-# torch is not used, harness_torch_pch() (Torch.cmake), which adds ATen, and harness/app's own, which adds CLI11.
+# Headers that cost seconds in each source are parsed once. Two precompiled headers serve the program: harness_pch() where torch
+# is not used, and harness_torch_pch() (Torch.cmake), which adds ATen.
 set(HARNESS_PCH_HEADERS
   <fmt/format.h> <nlohmann/json.hpp> <filesystem> <functional> <map> <memory> <optional> <string> <vector>)
 
@@ -12,4 +12,10 @@ function(harness_pch target)
     target_precompile_headers(harness_pch_owner PRIVATE ${HARNESS_PCH_HEADERS})
   endif()
   target_precompile_headers(${target} REUSE_FROM harness_pch_owner)
+endfunction()
+
+# Sources of a room compiled a few at a time: what each would compile again of the templates of others (ATen, fmt, JSON, CLI11) is
+# half of a cold build. A name in an unnamed namespace is therefore the room's own.
+function(harness_few_units target)
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 6)
 endfunction()

@@ -14,6 +14,7 @@
 
 #include "harness/core/error.h"
 #include "harness/core/text.h"
+#include "harness/data/arrow_result.h"
 
 namespace harness {
 namespace fs = std::filesystem;
@@ -41,14 +42,6 @@ Container container_of(const fs::path& path) {
               kExpectedFile);
 }
 
-/// Unwraps what Arrow returns; its error becomes ours.
-template <class T>
-T value_of(arrow::Result<T> result, const fs::path& path) {
-  if (!result.ok())
-    throw Error(path.string(), result.status().message(), kExpectedFile, kFetchAgain);
-  return std::move(result).ValueUnsafe();
-}
-
 int index_of(const arrow::Schema& schema, const std::string& column, const fs::path& path) {
   const int index = schema.GetFieldIndex(column);
   if (index >= 0) return index;
@@ -60,7 +53,8 @@ int index_of(const arrow::Schema& schema, const std::string& column, const fs::p
 std::shared_ptr<arrow::ChunkedArray> read_parquet(
     const std::shared_ptr<arrow::io::RandomAccessFile>& file, const std::string& column,
     const fs::path& path) {
-  const auto reader = value_of(parquet::arrow::OpenFile(file, arrow::default_memory_pool()), path);
+  const auto reader =
+      value_of(parquet::arrow::OpenFile(file, arrow::default_memory_pool()), path, kExpectedFile);
   std::shared_ptr<arrow::Schema> schema;
   std::shared_ptr<arrow::ChunkedArray> chunks;
   arrow::Status status = reader->GetSchema(&schema);
@@ -72,23 +66,25 @@ std::shared_ptr<arrow::ChunkedArray> read_parquet(
 std::shared_ptr<arrow::ChunkedArray> read_arrow_file(
     const std::shared_ptr<arrow::io::RandomAccessFile>& file, const std::string& column,
     const fs::path& path) {
-  const auto reader = value_of(arrow::ipc::RecordBatchFileReader::Open(file), path);
+  const auto reader = value_of(arrow::ipc::RecordBatchFileReader::Open(file), path, kExpectedFile);
   const auto schema = reader->schema();
   const int index = index_of(*schema, column, path);
   arrow::ArrayVector chunks;
   for (int i = 0; i < reader->num_record_batches(); ++i)
-    chunks.push_back(value_of(reader->ReadRecordBatch(i), path)->column(index));
+    chunks.push_back(value_of(reader->ReadRecordBatch(i), path, kExpectedFile)->column(index));
   return std::make_shared<arrow::ChunkedArray>(std::move(chunks), schema->field(index)->type());
 }
 
 std::shared_ptr<arrow::ChunkedArray> read_arrow_stream(
     const std::shared_ptr<arrow::io::RandomAccessFile>& file, const std::string& column,
     const fs::path& path) {
-  const auto reader = value_of(arrow::ipc::RecordBatchStreamReader::Open(file), path);
+  const auto reader =
+      value_of(arrow::ipc::RecordBatchStreamReader::Open(file), path, kExpectedFile);
   const auto schema = reader->schema();
   const int index = index_of(*schema, column, path);
   arrow::ArrayVector chunks;
-  while (const auto batch = value_of(reader->Next(), path)) chunks.push_back(batch->column(index));
+  while (const auto batch = value_of(reader->Next(), path, kExpectedFile))
+    chunks.push_back(batch->column(index));
   return std::make_shared<arrow::ChunkedArray>(std::move(chunks), schema->field(index)->type());
 }
 
@@ -127,18 +123,20 @@ bool append_strings(const arrow::Array& array, std::vector<std::string>& out) {
 
 std::shared_ptr<arrow::Table> read_table(const fs::path& path) {
   const Container container = container_of(path);
-  const auto file = value_of(arrow::io::ReadableFile::Open(path.string()), path);
+  const auto file = value_of(arrow::io::ReadableFile::Open(path.string()), path, kExpectedFile);
   if (container == Container::parquet) {
     const auto reader =
-        value_of(parquet::arrow::OpenFile(file, arrow::default_memory_pool()), path);
-    return value_of(reader->ReadTable(), path);
+        value_of(parquet::arrow::OpenFile(file, arrow::default_memory_pool()), path, kExpectedFile);
+    return value_of(reader->ReadTable(), path, kExpectedFile);
   }
   if (container == Container::arrow_file) {
-    const auto reader = value_of(arrow::ipc::RecordBatchFileReader::Open(file), path);
-    return value_of(reader->ToTable(), path);
+    const auto reader =
+        value_of(arrow::ipc::RecordBatchFileReader::Open(file), path, kExpectedFile);
+    return value_of(reader->ToTable(), path, kExpectedFile);
   }
-  const auto reader = value_of(arrow::ipc::RecordBatchStreamReader::Open(file), path);
-  return value_of(reader->ToTable(), path);
+  const auto reader =
+      value_of(arrow::ipc::RecordBatchStreamReader::Open(file), path, kExpectedFile);
+  return value_of(reader->ToTable(), path, kExpectedFile);
 }
 
 Value value_at(const arrow::Array& array, std::int64_t i);
@@ -222,7 +220,7 @@ std::string arrow_version() { return arrow::GetBuildInfo().version_string; }
 
 std::vector<std::string> read_string_column(const fs::path& path, const std::string& column) {
   const Container container = container_of(path);
-  const auto file = value_of(arrow::io::ReadableFile::Open(path.string()), path);
+  const auto file = value_of(arrow::io::ReadableFile::Open(path.string()), path, kExpectedFile);
   const auto chunks = container == Container::parquet      ? read_parquet(file, column, path)
                       : container == Container::arrow_file ? read_arrow_file(file, column, path)
                                                            : read_arrow_stream(file, column, path);

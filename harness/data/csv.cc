@@ -9,21 +9,13 @@
 
 #include "harness/core/error.h"
 #include "harness/core/text.h"
+#include "harness/data/arrow_result.h"
 #include "harness/data/file.h"
 
 namespace harness {
 namespace {
 
-constexpr const char* kExpected = "CSV with a header line and as many fields in each row";
-
-/// Unwraps what Arrow returns; its error, which names the row, becomes ours.
-template <class T>
-T value_of(arrow::Result<T> result, const std::filesystem::path& path) {
-  if (!result.ok())
-    throw Error(path.string(), result.status().message(), kExpected,
-                "it may be truncated: fetch it again");
-  return std::move(result).ValueUnsafe();
-}
+constexpr const char* kExpectedCsv = "CSV with a header line and as many fields in each row";
 
 /// Whether a quoted field is still open at the end. Arrow takes the file's end for the field's.
 bool open_quote(const std::string& text) {
@@ -35,7 +27,7 @@ bool open_quote(const std::string& text) {
 std::string read_closed_text(const std::filesystem::path& path) {
   std::string text = read_text_file(path);
   if (open_quote(text))
-    throw Error(path.string(), "a quoted field that is not closed", kExpected,
+    throw Error(path.string(), "a quoted field that is not closed", kExpectedCsv,
                 "it may be truncated: fetch it again");
   return text;
 }
@@ -57,8 +49,8 @@ std::shared_ptr<arrow::Table> parse_csv(const std::string& text,
                    arrow::io::default_io_context(),
                    std::make_shared<arrow::io::BufferReader>(arrow::Buffer::FromString(text)), read,
                    parse, convert),
-               path);
-  return value_of(reader->Read(), path);
+               path, kExpectedCsv);
+  return value_of(reader->Read(), path, kExpectedCsv);
 }
 
 /// Calls take(row, text) for each field of a column.

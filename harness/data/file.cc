@@ -10,33 +10,29 @@
 #include <sstream>
 
 #include "harness/core/error.h"
+#include "harness/data/arrow_result.h"
 
 namespace harness {
 namespace fs = std::filesystem;
 namespace {
 
-/// Unwraps what Arrow returns; its error becomes ours.
-template <class T>
-T value_of(arrow::Result<T> result, const fs::path& path) {
-  if (!result.ok())
-    throw Error(path.string(), result.status().message(), "a whole compressed file",
-                "it may be truncated: fetch it again");
-  return std::move(result).ValueUnsafe();
-}
+constexpr const char* kExpectedPacked = "a whole compressed file";
 
 std::string unpack(const fs::path& path) {
   const auto codec =
       value_of(arrow::util::Codec::Create(path.extension() == ".gz" ? arrow::Compression::GZIP
                                                                     : arrow::Compression::BZ2),
-               path);
+               path, kExpectedPacked);
   const auto stream =
       value_of(arrow::io::CompressedInputStream::Make(
-                   codec.get(), value_of(arrow::io::ReadableFile::Open(path.string()), path)),
-               path);
+                   codec.get(),
+                   value_of(arrow::io::ReadableFile::Open(path.string()), path, kExpectedPacked)),
+               path, kExpectedPacked);
   std::string text;
   std::array<char, 1 << 16> piece;
   while (true) {
-    const std::int64_t count = value_of(stream->Read(piece.size(), piece.data()), path);
+    const std::int64_t count =
+        value_of(stream->Read(piece.size(), piece.data()), path, kExpectedPacked);
     if (count == 0) return text;
     text.append(piece.data(), static_cast<std::size_t>(count));
   }

@@ -94,7 +94,7 @@ RopeScaling rope_scaling(const GgufFile& file, const std::string& prefix,
 }
 
 /// The architectures as GGUF names them. Mistral's converter writes "llama", without the window.
-const std::map<std::string, std::string> kArchitectures = {
+const std::map<std::string, std::string> kGgufArchitectures = {
     {"llama", "LlamaForCausalLM"}, {"qwen2", "Qwen2ForCausalLM"}, {"qwen3", "Qwen3ForCausalLM"}};
 
 }  // namespace
@@ -102,10 +102,10 @@ const std::map<std::string, std::string> kArchitectures = {
 LlamaConfig gguf_config(const GgufFile& file) {
   std::string where = file.file->path().string();
   const auto& architecture = file.get<std::string>("general.architecture");
-  const auto known = kArchitectures.find(architecture);
-  if (known == kArchitectures.end()) {
+  const auto known = kGgufArchitectures.find(architecture);
+  if (known == kGgufArchitectures.end()) {
     std::vector<std::string> names;
-    for (const auto& [name, unused] : kArchitectures) names.push_back(name);
+    for (const auto& [name, unused] : kGgufArchitectures) names.push_back(name);
     throw Error(where,
                 fmt::format("general.architecture is \"{}\", which is not supported", architecture),
                 fmt::format("one of {}", fmt::join(names, ", ")));

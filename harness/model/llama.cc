@@ -129,9 +129,9 @@ class WholeSequences : public Sight {
 };
 
 // Each row goes on from what a cache holds of it.
-class CachedSequences : public Sight {
+class CachedSight : public Sight {
  public:
-  CachedSequences(KvCache& cache, const KvCache::Pass& pass, std::size_t block)
+  CachedSight(KvCache& cache, const KvCache::Pass& pass, std::size_t block)
       : cache_(cache), pass_(pass), block_(block) {}
   bool own_angles() const override { return !pass_.first; }
   at::Tensor attend(const LlamaConfig& config, const LlamaBlock& block, const at::Tensor& q,
@@ -297,7 +297,7 @@ class PassUnderway {
     if (forest_)
       x_ = pass_block(config_, block, x_, rope_, Forest(*forest_, pass_.context, layer));
     else if (pass_.cache)
-      x_ = pass_block(config_, block, x_, rope_, CachedSequences(*pass_.cache, cached_, layer));
+      x_ = pass_block(config_, block, x_, rope_, CachedSight(*pass_.cache, cached_, layer));
     else
       x_ = pass_block(config_, block, x_, rope_, WholeSequences());
   }

@@ -25,22 +25,6 @@ TextMap<TokenId> vocabulary_of(const std::vector<ScoredToken>& tokens, const std
   return vocabulary;
 }
 
-/// A part of the text, in a doubly linked list by index.
-struct Symbol {
-  std::string_view text;  // empty: it was merged into another
-  std::int32_t previous, next;
-  bool whole = false;
-};
-
-struct Candidate {
-  double score;
-  std::int32_t left, right;
-  std::size_t size;  // bytes of both when it was proposed
-  bool operator<(const Candidate& other) const {
-    return score != other.score ? score < other.score : left > other.left;
-  }
-};
-
 }  // namespace
 
 /// The merging of one text.
@@ -82,6 +66,22 @@ class ScoredBpe::Merging {
   }
 
  private:
+  /// A part of the text, in a doubly linked list by index.
+  struct Symbol {
+    std::string_view text;  // empty: it was merged into another
+    std::int32_t previous, next;
+    bool whole = false;
+  };
+
+  struct Candidate {
+    double score;
+    std::int32_t left, right;
+    std::size_t size;  // bytes of both when it was proposed
+    bool operator<(const Candidate& other) const {
+      return score != other.score ? score < other.score : left > other.left;
+    }
+  };
+
   Symbol& at(std::int32_t index) { return symbols_[static_cast<std::size_t>(index)]; }
 
   void propose(std::int32_t left, std::int32_t right) {

@@ -19,8 +19,6 @@
 namespace harness {
 namespace {
 
-constexpr std::string_view kSpace = "\u2581";
-
 // Fields of sentencepiece_model.proto.
 enum ModelField : std::uint32_t { kPieces = 1, kTrainer = 2, kNormalizer = 3, kDenormalizer = 5 };
 enum PieceField : std::uint32_t { kText = 1, kScore = 2, kType = 3 };
@@ -107,7 +105,7 @@ class DummyPrefix : public PreTokenizer {
  public:
   explicit DummyPrefix(bool after_special) : after_special_(after_special) {}
   void apply(Words& words) const override {
-    if (words.at_start || after_special_) words.pieces.front().insert(0, kSpace);
+    if (words.at_start || after_special_) words.pieces.front().insert(0, kSentencePieceSpace);
   }
 
  private:
@@ -163,13 +161,13 @@ class SentencePieceDecoder : public Decoder {
         continue;
       }
       std::string_view rest = token;
-      if (may_drop && drops_space_ && rest.starts_with(kSpace)) {
-        rest.remove_prefix(kSpace.size());
+      if (may_drop && drops_space_ && rest.starts_with(kSentencePieceSpace)) {
+        rest.remove_prefix(kSentencePieceSpace.size());
         dropped = !drops_every_space_;
       }
       for (std::size_t at = 0; at < rest.size();) {
         const std::string_view character = rest.substr(at, utf8_length(rest[at]));
-        if (character == kSpace)
+        if (character == kSentencePieceSpace)
           run += ' ';
         else
           run += character;

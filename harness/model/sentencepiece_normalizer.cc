@@ -10,8 +10,6 @@
 namespace harness {
 namespace {
 
-constexpr std::string_view kSpace = "\u2581";
-
 // A unit of darts-clone's double array (include/darts.h, DoubleArrayUnit).
 bool has_leaf(std::uint32_t unit) { return unit >> 8 & 1; }
 std::uint32_t value_of(std::uint32_t unit) { return unit & 0x7FFFFFFF; }
@@ -74,14 +72,14 @@ std::string SentencePieceNormalizer::apply(std::string_view text) const {
     if (normal.empty()) continue;
     for (char c : normal) {
       if (c == ' ')
-        result += kSpace;
+        result += kSentencePieceSpace;
       else
         result += c;
     }
     after_space = remove_extra_whitespaces_ && normal.ends_with(' ');
   }
-  while (remove_extra_whitespaces_ && result.ends_with(kSpace))
-    result.resize(result.size() - kSpace.size());
+  while (remove_extra_whitespaces_ && result.ends_with(kSentencePieceSpace))
+    result.resize(result.size() - kSentencePieceSpace.size());
   return result;
 }
 

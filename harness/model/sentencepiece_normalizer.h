@@ -13,6 +13,9 @@
 
 namespace harness {
 
+/// What SentencePiece has in a space's place.
+inline constexpr std::string_view kSentencePieceSpace = "\u2581";
+
 /// SentencePiece's normalisation but for the space before the text (src/normalizer.cc): characters
 /// replaced by the rules of the model, spaces by U+2581, extra ones removed where the model says
 /// so.

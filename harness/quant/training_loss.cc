@@ -9,6 +9,7 @@
 #include "harness/core/error.h"
 #include "harness/model/safetensors.h"
 #include "harness/model/safetensors_writer.h"
+#include "harness/quant/wide.h"
 
 namespace harness {
 namespace {
@@ -16,10 +17,6 @@ namespace {
 constexpr std::int64_t kSmallVocabulary = 65536;
 constexpr std::int64_t kIndexOffset = 32768;  // of int16 indices
 constexpr std::int64_t kPassTokens = 4096;
-
-at::ScalarType wide_type(const at::Tensor& x) {
-  return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-}
 
 /// exp(logits - their largest), the one wide copy of a chunk, and what makes a softmax of it.
 struct Exponentials {

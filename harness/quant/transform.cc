@@ -11,6 +11,7 @@
 #include "harness/core/error.h"
 #include "harness/core/log.h"
 #include "harness/kernels/hadamard.h"
+#include "harness/quant/wide.h"
 
 namespace harness {
 namespace {
@@ -74,16 +75,6 @@ class Reader {
  private:
   const LlamaModel& model_;
 };
-
-at::Tensor scaled(const at::Tensor& x, const at::Tensor& scale) {
-  return scale.defined() ? x * scale : x;
-}
-at::Tensor unscaled(const at::Tensor& x, const at::Tensor& scale) {
-  return scale.defined() ? x / scale : x;
-}
-at::Tensor rotated(const at::Tensor& x, const at::Tensor& rotation) {
-  return rotation.defined() ? x.matmul(rotation) : x;
-}
 
 /// What each kv head has, for each of the heads that read it.
 at::Tensor for_group(const at::Tensor& per_kv_head, std::int64_t group) {

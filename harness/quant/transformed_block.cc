@@ -6,27 +6,10 @@
 #include "harness/kernels/straight_through.h"
 #include "harness/quant/sites.h"
 #include "harness/quant/transform_trainer.h"
+#include "harness/quant/wide.h"
 
 namespace harness {
 namespace {
-
-at::ScalarType wide_type(const at::Tensor& x) {
-  return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-}
-
-// Scales are applied in float32: of S = 1.002 bfloat16 would leave 1.
-at::Tensor scaled(const at::Tensor& x, const at::Tensor& scale) {
-  return scale.defined() ? (x.to(wide_type(x)) * scale).to(x.scalar_type()) : x;
-}
-at::Tensor unscaled(const at::Tensor& x, const at::Tensor& scale) {
-  return scale.defined() ? (x.to(wide_type(x)) / scale).to(x.scalar_type()) : x;
-}
-at::Tensor rotated(const at::Tensor& x, const at::Tensor& rotation) {
-  return rotation.defined() ? x.matmul(rotation.to(x.scalar_type())) : x;
-}
-at::Tensor unrotated(const at::Tensor& x, const at::Tensor& rotation) {
-  return rotation.defined() ? x.matmul(rotation.mT().to(x.scalar_type())) : x;
-}
 
 /// What a channel scale before RoPE is after it: diag(s1, s2) of a pair between the rotation by its
 /// angle and back is m I + (s1 - s2) / 2 [[cos 2a, sin 2a], [sin 2a, -cos 2a]], m their mean.
