@@ -6,8 +6,8 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 database=${1:-results/results.sqlite}
-bash harness/setup/setup.sh release
-harness=build/release/harness
+harness=${HARNESS:-build/release/harness}
+[ -n "${HARNESS-}" ] || bash harness/setup/setup.sh release
 
 source results/write_results.sh
 

@@ -16,7 +16,7 @@ namespace {
 
 struct ReportArguments {
   std::string experiment, format = "markdown", out, query, reference;
-  bool provenance = false;
+  bool provenance = false, no_items = false;
 };
 
 std::string render(const Table& table, const std::string& format) {
@@ -25,7 +25,7 @@ std::string render(const Table& table, const std::string& format) {
 }
 
 std::string report_text(const ResultStore& store, const ReportArguments& arguments) {
-  if (arguments.format == "sql") return dump(store, arguments.experiment);
+  if (arguments.format == "sql") return dump(store, arguments.experiment, !arguments.no_items);
   Table table = !arguments.reference.empty()
                     ? paired_table(store, arguments.experiment, arguments.reference)
                 : arguments.query.empty()
@@ -61,6 +61,8 @@ void add_report(CLI::App& app, Session&) {
       ->excludes("--query");
   command->add_flag("--provenance", arguments->provenance,
                     "add under which conditions the results were made");
+  command->add_flag("--no-items", arguments->no_items,
+                    "with --format sql: metrics, curves and provenance only");
   command->add_option("--out", arguments->out, "write to this file instead of standard output");
   database->add_to(*command);
   command->footer(

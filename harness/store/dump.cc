@@ -30,6 +30,7 @@ all_runs AS (
 struct DumpedTable {
   const char* name;
   const char* select;  // after kBelonging
+  bool of_items = false;
 };
 constexpr DumpedTable kTables[] = {
     {"experiments", "SELECT * FROM experiments WHERE key = :key"},
@@ -53,15 +54,18 @@ constexpr DumpedTable kTables[] = {
     {"provenance", "SELECT * FROM provenance WHERE attempt IN own_attempts ORDER BY attempt, key"},
     {"metrics", "SELECT * FROM metrics WHERE attempt IN own_attempts ORDER BY attempt, position"},
     {"items",
-     "SELECT * FROM items WHERE attempt IN own_attempts ORDER BY attempt, position, id, repeat"},
+     "SELECT * FROM items WHERE attempt IN own_attempts ORDER BY attempt, position, id, repeat",
+     true},
     {"curves", "SELECT * FROM curves WHERE attempt IN own_attempts ORDER BY attempt, series, step"},
     // Not answers, what models wrote: dumps are published, and have its digests and verdicts only.
     {"completions",
      "SELECT * FROM completions WHERE attempt IN own_attempts "
-     "ORDER BY attempt, id, repeat, sample"},
+     "ORDER BY attempt, id, repeat, sample",
+     true},
     {"verdicts",
      "SELECT * FROM verdicts WHERE answer IN ("
-     "SELECT answer FROM completions WHERE attempt IN own_attempts) ORDER BY answer, scorer"},
+     "SELECT answer FROM completions WHERE attempt IN own_attempts) ORDER BY answer, scorer",
+     true},
 };
 
 void append_row(std::string& text, const char* table, const ResultStore::ResultSet& rows,
@@ -77,13 +81,14 @@ void append_row(std::string& text, const char* table, const ResultStore::ResultS
 
 }  // namespace
 
-std::string dump(const ResultStore& store, const std::string& experiment) {
+std::string dump(const ResultStore& store, const std::string& experiment, bool items) {
   const ExperimentName found = find_experiment(store, experiment);
   std::string text = fmt::format(
-      "-- Results of the experiment {} ({}).\n"
+      "-- Results of the experiment {} ({}){}.\n"
       "-- A database again: sqlite3 new.sqlite < this file\nBEGIN;\n{}",
-      found.name, found.key, kSchemaSql);
+      found.name, found.key, items ? "" : ", without its items", kSchemaSql);
   for (const DumpedTable& table : kTables) {
+    if (table.of_items && !items) continue;
     const auto rows = store.query(std::string(kBelonging) + table.select, {{"key", found.key}});
     for (std::size_t i = 0; i < rows.rows.size(); ++i) append_row(text, table.name, rows, i);
   }

@@ -4,7 +4,7 @@ WITH inside AS (
   SELECT position, label, model, metric, avg(value) AS value
   FROM results
   WHERE experiment_key = :experiment AND kind = 'eval' AND value IS NOT NULL
-    AND metric IN ('perplexity', 'skill', 'ok_h', 'refusal', 'over_refusal', 'control')
+    AND metric IN ('perplexity', 'skill', 'ok_h', 'refusal', 'over_refusal', 'control', 'to_base', 'kl_aligned')
   GROUP BY label, model, metric),
 paired AS (
   SELECT a.position, a.label, a.metric, a.value - o.value AS difference
@@ -22,5 +22,7 @@ SELECT label AS run,
   max(CASE metric WHEN 'ok_h' THEN text END) AS ok_h,
   max(CASE metric WHEN 'refusal' THEN text END) AS refusal,
   max(CASE metric WHEN 'over_refusal' THEN text END) AS over_refusal,
-  max(CASE metric WHEN 'control' THEN text END) AS control
+  max(CASE metric WHEN 'control' THEN text END) AS control,
+  max(CASE metric WHEN 'to_base' THEN text END) AS to_base,
+  max(CASE metric WHEN 'kl_aligned' THEN text END) AS kl_aligned
 FROM over_seeds GROUP BY label ORDER BY min(position);

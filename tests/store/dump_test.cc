@@ -112,6 +112,17 @@ TEST_F(DumpTest, WhatModelsWroteStaysOnTheMachine) {
   EXPECT_EQ(cell(*copy, "SELECT scorer || complied FROM verdicts"), "list/11");
 }
 
+TEST_F(DumpTest, WithoutItemsTheMetricsStay) {
+  const OneRun one = put_all(*store_, "first");
+  const std::string text = dump(*store_, "first", false);
+  const auto copy = restored(text);
+  EXPECT_EQ(copy->metrics(one.stage.key).size(), 2u);
+  EXPECT_EQ(cell(*copy, "SELECT count(*) FROM curves"), "1");
+  for (const char* table : {"items", "completions", "verdicts"})
+    EXPECT_EQ(cell(*copy, std::string("SELECT count(*) FROM ") + table), "0") << table;
+  EXPECT_THAT(text, HasSubstr("without its items"));
+}
+
 TEST_F(DumpTest, WhatADerivedEvalReadsComesWithIt) {
   const OneRun one = put_all(*store_, "first");
   const StageRow load = example_stage("load of the base", "load");
