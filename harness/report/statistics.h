@@ -54,10 +54,10 @@ Interval counts_interval(std::int64_t higher, std::int64_t lower, std::int64_t i
 Interval cluster_bootstrap(const std::vector<double>& differences,
                            const std::vector<std::string>& clusters);
 
-/// Sign-flip permutation test, two-sided, of a mean difference of 0: the sign of each cluster's sum
-/// is as likely as the other. Exact where at most 16 clusters are not 0, else of 10,000 draws (and
-/// then (1 + as extreme) / (1 + draws), Phipson and Smyth 2010). 1 where all are 0; NaN of fewer
-/// than two clusters, or where a value is not finite.
+/// Sign-flip permutation test, two-sided, of a mean difference of 0: each cluster's sum is as
+/// likely to have the other sign. Exact where at most 16 clusters are not 0, else of 10,000 draws
+/// (and then (1 + as extreme) / (1 + draws), Phipson and Smyth 2010). 1 where all are 0; NaN of
+/// fewer than two clusters, or where a value is not finite.
 double sign_flip_test(const std::vector<double>& differences,
                       const std::vector<std::string>& clusters);
 
@@ -65,9 +65,9 @@ double sign_flip_test(const std::vector<double>& differences,
 /// them the two functions above are a block bootstrap (Carlstein 1986) and a test by blocks.
 std::vector<std::string> neighbour_blocks(std::size_t windows);
 
-/// Paired t test, two-sided, of a mean difference of 0, and its interval. `p` is NaN, the interval
-/// unknown, of fewer than two differences or where one is not finite; differences that are all
-/// equal have p = 0, or 1 where they are 0.
+/// Paired t test, two-sided, of a mean difference of 0, and its interval. Unknown (NaN) of fewer
+/// than two differences, where one is not finite, and where all are the same: a spread of nothing
+/// is no measure of doubt. Only where all are 0 is p 1.
 struct TTest {
   double mean = std::numeric_limits<double>::quiet_NaN();
   double standard_deviation = mean;  // of the differences
@@ -88,15 +88,18 @@ struct TestPlan {
 };
 
 /// Power of the exact McNemar test with so many independent items: `discordance` is the share of
-/// items that differ, `difference` that of the two accuracies, |difference| <= discordance.
+/// items on which the two differ, `difference` that of their accuracies.
+/// @throws Error unless 0 < discordance <= 1 and |difference| <= discordance
 double mcnemar_power(std::int64_t items, double discordance, double difference, double alpha);
 
-/// Items that the exact McNemar test needs: the smallest number, from the approximation of Connor
-/// (1987) upwards, that has the power. Arguments as above, difference != 0.
+/// Items that the exact McNemar test needs for that power: upwards from the approximation of Connor
+/// (1987), by bisection, for the power rises with the items but for teeth of a thousandth.
+/// @throws Error as mcnemar_power, or for a difference of 0
 std::int64_t mcnemar_sample_size(double discordance, double difference, const TestPlan& plan = {});
 
 /// Pairs (training seeds) that a paired t test needs to see `difference`, where the differences
 /// have this standard deviation: exact, by the noncentral t distribution. At least 2.
+/// @throws Error for a difference of 0 or a negative standard deviation
 std::int64_t t_test_sample_size(double difference, double standard_deviation,
                                 const TestPlan& plan = {});
 
