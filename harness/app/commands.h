@@ -52,6 +52,10 @@ struct ExperimentArguments {
 int run_and_report(const Experiment& experiment, const Session& session,
                    const std::string& database, const std::string& reference = {});
 
+/// Writes to a file, or to standard output where `path` is empty.
+/// @throws Error where the file cannot be written
+void write_output(const std::string& text, const std::string& path);
+
 // Each adds its subcommand, whose callback does the work and sets session.exit_code.
 void add_describe(CLI::App& app, Session& session);
 void add_doctor(CLI::App& app, Session& session);
@@ -60,6 +64,7 @@ void add_generate(CLI::App& app, Session& session);
 void add_labels(CLI::App& app, Session& session);
 void add_list(CLI::App& app, Session& session);
 void add_logits(CLI::App& app, Session& session);
+void add_plot(CLI::App& app, Session& session);
 void add_quantize(CLI::App& app, Session& session);
 void add_report(CLI::App& app, Session& session);
 void add_rescore(CLI::App& app, Session& session);
