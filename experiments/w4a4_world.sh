@@ -16,15 +16,13 @@ dump=no  # millions of items: some 40 MB
 write() {
   # Status 1: a seed whose fine-tune does not meet its gate. It is a failed row, and discarded.
   "$harness" run "experiments/$1.toml" --db "$database" --set "sweep.model.seed=$seeds" || [ $? = 1 ]
-  query() { "$harness" report "$name" --db "$database" --query "results/queries/$1.sql"; }
-  local name=$1
   write_results "$1" "$2" \
     "Command: \`bash experiments/w4a4_world.sh results/results.sqlite '$seeds'\`." '' \
     'The training seed is the unit: two calibration seeds are averaged inside each. Mean ± standard deviation over' \
     'training seeds:' '' \
-    "$(query by_training_seed)" '' \
+    "$(made_by report "$1" --query queries/by_training_seed.sql)" '' \
     'Minus OSTQuant, paired by training seed: mean ± standard error (in how many seeds it is above 0):' '' \
-    "$(query against_ostquant)" ''
+    "$(made_by report "$1" --query queries/against_ostquant.sql)" ''
 }
 
 write w4a4_world 'Methods on the world pair, W4A4KV4'
