@@ -69,6 +69,9 @@ TEST_F(CommandLineTest, RunPrintsTheTableAndReportPrintsItAgain) {
   EXPECT_EQ(harness("report tiny --format csv --out t.csv").status, 0);
   EXPECT_THAT(test::read_file(folder_ / "t.csv"), HasSubstr("w4a4kv4"));
   EXPECT_THAT(harness("report tiny --provenance").out, HasSubstr("model.digest"));
+  EXPECT_THAT(harness("report tiny --format md").out, HasSubstr("| RTN"));
+  EXPECT_THAT(harness("report tiny --format latex").out, HasSubstr("\\begin{tabular}"));
+  EXPECT_THAT(harness("report tiny --format html").out, HasSubstr("<!doctype html>"));
   test::write_file(folder_ / "q.sql",
                    "select label from results where experiment_key = :experiment");
   EXPECT_THAT(harness("report tiny --query q.sql --format csv").out, HasSubstr("label\nfull\n"));
@@ -78,6 +81,24 @@ TEST_F(CommandLineTest, RunPrintsTheTableAndReportPrintsItAgain) {
   EXPECT_THAT(show.out, AllOf(HasSubstr("harness.commit"), HasSubstr("perplexity")));
   Outcome sql = harness("sql \"select count(*) as n from items\" --csv");
   EXPECT_EQ(sql.out, "n\n8\n") << sql.error;
+}
+
+TEST_F(CommandLineTest, PlotDrawsWhatTheExperimentHas) {
+  write_experiment(kTwoRuns);
+  ASSERT_EQ(harness("run e.toml").status, 0);
+  const Outcome list = harness("plot tiny --list");
+  EXPECT_EQ(list.status, 0) << list.error;
+  EXPECT_THAT(list.out, AllOf(HasSubstr("metrics "), HasSubstr("flips needs the eval flips")));
+  const Outcome all = harness("plot tiny --out plots --format pgfplots");
+  EXPECT_EQ(all.status, 0) << all.error;
+  EXPECT_EQ(all.out, "plots/tiny_metrics.tex\n");
+  EXPECT_THAT(test::read_file(folder_ / "plots/tiny_metrics.tex"), HasSubstr("groupplot"));
+  EXPECT_EQ(harness("plot tiny metrics").out, "./tiny_metrics.svg\n");
+  EXPECT_THAT(test::read_file(folder_ / "tiny_metrics.svg"), HasSubstr("</svg>"));
+  const Outcome none = harness("plot tiny flips");
+  EXPECT_EQ(none.status, 2);
+  EXPECT_THAT(none.error, HasSubstr("there is nothing to draw: flips needs"));
+  EXPECT_THAT(harness("plot tiny flip").error, HasSubstr("did you mean \"flips\"?"));
 }
 
 TEST_F(CommandLineTest, StoredAnswersAreRescoredAndLabelled) {
@@ -173,7 +194,7 @@ lr = 1e30
 TEST_F(CommandLineTest, HelpShowsExamplesEverywhere) {
   EXPECT_THAT(harness("--help").out, HasSubstr("harness run experiments/quickstart.toml"));
   for (const char* command :
-       {"run", "eval", "list", "describe", "show", "sql", "report", "doctor", "generate",
+       {"run", "eval", "list", "describe", "show", "sql", "report", "plot", "doctor", "generate",
         "tokenize", "logits", "train", "quantize", "rescore", "labels"}) {
     Outcome help = harness(std::string(command) + " --help");
     EXPECT_EQ(help.status, 0) << command;
