@@ -7,6 +7,7 @@ extern const char* const kMainTableSql;      // parameter :experiment, a key
 extern const char* const kProvenanceSql;     // parameter :experiment, a key
 extern const char* const kExperimentsSql;    // none
 extern const char* const kAttackSuccessSql;  // parameter :experiment, a key
+extern const char* const kComparedItemsSql;  // parameter :attempt, an id
 extern const char* const kAgreementSql;      // parameter :experiment, a key
 
 }  // namespace harness
