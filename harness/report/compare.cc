@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <memory>
 #include <set>
 
 #include "harness/core/error.h"
@@ -92,6 +93,7 @@ std::vector<ComparedMetric> compared_metrics(const Sides& sides, Table& table) {
   std::map<std::string, std::vector<std::string>> reasons;
   for (const RowPair& row : sides.rows)
     for (const MetricName& name : sides.metrics) {
+      if (values_by_seed(row.a, name).empty() && values_by_seed(row.b, name).empty()) continue;
       Comparison comparison = compare_rows(items_a, row.a, items_b, row.b, name);
       std::vector<Cell> leading;
       if (sides.rows.size() > 1) leading.push_back({.text = row.name});
@@ -256,6 +258,21 @@ std::vector<MetricName> in_both(const std::vector<MetricName>& a,
   return result;
 }
 
+/// Says what only one side has.
+void add_only(Table& table, const std::string& side, const std::set<std::string>& only) {
+  if (!only.empty())
+    table.notes.push_back(fmt::format("Only in {}: {}", side, fmt::join(only, ", ")));
+}
+
+/// Protocols of metrics that `other` has none of.
+std::set<std::string> protocols_without(const std::vector<MetricName>& metrics,
+                                        const std::vector<MetricName>& other) {
+  std::set<std::string> protocols;
+  for (const MetricName& name : metrics) protocols.insert(name.protocol);
+  for (const MetricName& name : other) protocols.erase(name.protocol);
+  return protocols;
+}
+
 }  // namespace
 
 std::vector<Table> compare_runs(const ResultStore& store_a, const std::string& a,
@@ -264,7 +281,10 @@ std::vector<Table> compare_runs(const ResultStore& store_a, const std::string& a
   const NamedRow one(store_a, a), other(store_b, b);
   const Sides sides{
       store_a, store_b, a, b, {{b, one.row(), other.row()}}, in_both(one.metrics, other.metrics)};
-  return compare(sides, options);
+  std::vector<Table> tables = compare(sides, options);
+  add_only(tables.front(), a, protocols_without(one.metrics, other.metrics));
+  add_only(tables.front(), b, protocols_without(other.metrics, one.metrics));
+  return tables;
 }
 
 std::vector<Table> compare_databases(const ResultStore& a, const ResultStore& b,
@@ -315,9 +335,8 @@ std::vector<Table> compare_databases(const ResultStore& a, const ResultStore& b,
                 "databases that hold runs of the same names",
                 "compare runs by their labels: --db and --db2");
   std::vector<Table> tables = compare(sides, options);
-  for (const auto& [where, only] : {std::pair{sides.a, only_a}, std::pair{sides.b, only_b}})
-    if (!only.empty())
-      tables.front().notes.push_back(fmt::format("Only in {}: {}", where, fmt::join(only, ", ")));
+  add_only(tables.front(), sides.a, only_a);
+  add_only(tables.front(), sides.b, only_b);
   return tables;
 }
 
