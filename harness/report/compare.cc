@@ -238,6 +238,11 @@ struct NamedRow {
       if (std::any_of(found.begin(), found.end(),
                       [&](const RunName& wanted) { return wanted.key == run.key; }))
         runs.push_back(std::move(run));
+    for (const StoredRun& run : runs)
+      if (run.row() != runs.front().row())
+        throw Error(store.path().string(),
+                    fmt::format("\"{}\" means rows of several models or formats", name),
+                    "one row of a table", "name a run by the beginning of its key");
     if (runs.empty())
       throw Error(store.path().string(),
                   fmt::format("\"{}\" is an earlier run of its experiment", name),
