@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <numeric>
 #include <set>
@@ -14,30 +13,17 @@ namespace {
 /// Items that are kept at hand, at most: some 100 MB.
 constexpr std::size_t kKeptItems = 500'000;
 
-double number(const std::optional<std::string>& text) {
-  double value = std::nan("");
-  if (text) std::from_chars(text->data(), text->data() + text->size(), value);
-  return value;
-}
-
-std::int64_t integer(const std::optional<std::string>& text) {
-  std::int64_t value = 0;
-  if (text) std::from_chars(text->data(), text->data() + text->size(), value);
-  return value;
-}
-
 EvalItems read_items(const ResultStore& store, const std::string& attempt) {
-  const auto found = store.query(kComparedItemsSql, {{"attempt", attempt}});
   EvalItems result;
   std::map<ItemPart, std::size_t> places;
-  for (const auto& row : found.rows) {
-    auto text = [&](std::size_t column) { return row[column].value_or(""); };
+  store.for_each(kComparedItemsSql, {{"attempt", attempt}}, [&](const ResultStore::Row& row) {
+    auto text = [&](int column) { return std::string(row.text(column)); };
     const ItemPart part{text(6), text(7), text(8), text(9), text(10), text(11)};
     const auto [place, is_new] = places.emplace(part, result.parts.size());
     if (is_new) result.parts.push_back(part);
-    result.items.push_back({text(0), integer(row[1]), integer(row[2]), number(row[3]),
-                            number(row[5]), text(4), place->second});
-  }
+    result.items.push_back({text(0), row.integer(1), row.integer(2), row.real(3), row.real(5),
+                            text(4), place->second});
+  });
   return result;
 }
 
