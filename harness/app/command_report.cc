@@ -1,4 +1,6 @@
 #include <CLI/CLI.hpp>
+#include <fstream>
+#include <iostream>
 
 #include "harness/app/commands.h"
 #include "harness/data/file.h"
@@ -11,18 +13,28 @@
 
 namespace harness {
 
-namespace {
-
-struct ReportArguments {
-  std::string experiment, format = "markdown", out, query, reference;
-  bool provenance = false;
-};
-
 std::string render(const Table& table, const std::string& format) {
   if (format == "markdown" || format == "md") return to_markdown(table);
   if (format == "latex") return to_latex(table);
   return format == "csv" ? to_csv(table) : to_text(table);
 }
+
+void write_output(const std::string& text, const std::string& out) {
+  if (out.empty()) {
+    std::cout << text;
+    return;
+  }
+  std::ofstream file(out, std::ios::binary);
+  file << text;
+  if (!file.flush()) throw Error(out, "this file cannot be written");
+}
+
+namespace {
+
+struct ReportArguments {
+  std::string experiment, format = "markdown", out, query, reference, against;
+  bool provenance = false;
+};
 
 std::string report_text(const ResultStore& store, const ReportArguments& arguments) {
   if (arguments.format == "sql") return dump(store, arguments.experiment);
@@ -30,7 +42,7 @@ std::string report_text(const ResultStore& store, const ReportArguments& argumen
   Table table = !arguments.reference.empty()
                     ? paired_table(store, arguments.experiment, arguments.reference)
                 : arguments.query.empty()
-                    ? main_table(store, arguments.experiment)
+                    ? main_table(store, arguments.experiment, kMainTableSql, arguments.against)
                     : query_table(store, arguments.experiment, read_text_file(arguments.query));
   std::string text = render(table, arguments.format);
   if (arguments.provenance)
@@ -61,6 +73,12 @@ void add_report(CLI::App& app, Session&) {
       ->add_option("--reference", arguments->reference,
                    "compare the other runs with the one of this label, item by item")
       ->excludes("--query");
+  command
+      ->add_option("--against", arguments->against,
+                   "test the table's values against the run of this label instead of the "
+                   "unquantized one")
+      ->excludes("--query")
+      ->excludes("--reference");
   command->add_flag("--provenance", arguments->provenance,
                     "add under which conditions the results were made");
   command->add_option("--out", arguments->out, "write to this file instead of standard output");
@@ -71,6 +89,7 @@ void add_report(CLI::App& app, Session&) {
       "  harness report quickstart --format csv --out table.csv\n"
       "  harness report quickstart --format html --out quickstart.html\n"
       "  harness report quickstart --reference \"as shipped\"\n"
+      "  harness report w4a4_world --against OSTQuant\n"
       "  harness report quickstart --format sql | gzip > quickstart.sql.gz");
   command->callback([=] {
     write_output(report_text(*ResultStore::open_read_only(database->path), *arguments),

@@ -6,8 +6,6 @@
 #include <atomic>
 #include <csignal>
 #include <ctime>
-#include <fstream>
-#include <iostream>
 
 #include "harness/app/commands.h"
 #include "harness/app/terminal.h"
@@ -35,16 +33,6 @@ void on_signal(int signal) {
 void add_data_option(CLI::App& command, std::string& folder) {
   command.add_option("--data", folder, "folder where data files are looked for first")
       ->envname("HARNESS_DATA");
-}
-
-void write_output(const std::string& text, const std::string& path) {
-  if (path.empty()) {
-    std::cout << text;
-    return;
-  }
-  std::ofstream file(path, std::ios::binary);
-  file << text;
-  if (!file.flush()) throw Error(path, "this file cannot be written");
 }
 
 void DatabaseOption::add_to(CLI::App& command) {
@@ -101,8 +89,8 @@ int run_program(int argc, char** argv) {
   try {
     register_all_plugins(session.plugins);
     for (auto* add : {add_run, add_eval, add_list, add_describe, add_show, add_sql, add_report,
-                      add_plot, add_doctor, add_generate, add_tokenize, add_logits, add_train,
-                      add_quantize, add_rescore, add_labels})
+                      add_plot, add_compare, add_samples, add_doctor, add_generate, add_tokenize,
+                      add_logits, add_train, add_quantize, add_rescore, add_labels})
       add(app, session);
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

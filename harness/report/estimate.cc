@@ -2,20 +2,17 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <cmath>
-#include <set>
+#include <map>
 
 #include "harness/report/table.h"
 
 namespace harness {
 namespace {
 
-/// Quantile (1 + kConfidence) / 2 of the normal distribution.
+/// Quantile 1 - kAlpha / 2 of the normal distribution.
 constexpr double kNormalQuantile = 1.959963984540054;
 
-}  // namespace
-
+/// The values averaged inside each unit; where all runs are of one unit, each run's by itself.
 std::map<std::string, double> unit_means(const std::vector<Measurement>& runs) {
   std::map<std::string, std::vector<double>> values;
   for (const Measurement& run : runs) values[run.unit].push_back(run.value);
@@ -29,13 +26,16 @@ std::map<std::string, double> unit_means(const std::vector<Measurement>& runs) {
   return means;
 }
 
+/// "7 training seeds" or "2 seeds".
 std::string units_text(const std::map<std::string, double>& units, std::size_t runs) {
-  const bool trainings = units.size() > 1 && units.begin()->first.find('@') != std::string::npos;
+  const bool trainings = units.size() > 1 && units.begin()->first.starts_with("pair:");
   std::string text = fmt::format("{} {}seed{}", units.size(), trainings ? "training " : "",
                                  units.size() == 1 ? "" : "s");
   if (runs > units.size()) text += fmt::format(" ({} runs)", runs);
   return text;
 }
+
+}  // namespace
 
 Estimate estimate(const std::vector<Measurement>& runs) {
   if (runs.size() == 1) {
@@ -52,13 +52,13 @@ Estimate estimate(const std::vector<Measurement>& runs) {
   return {mean(values), t_test(values).interval, units_text(units, runs.size())};
 }
 
-std::string interval_text(const Interval& interval) {
-  if (!std::isfinite(interval.low) || !std::isfinite(interval.high)) return "";
-  // Two digits of the half width.
-  const double half = (interval.high - interval.low) / 2;
-  if (!(half > 0)) return fmt::format("[{0}, {0}]", format_measured(interval.low));
-  const int decimals = std::clamp(1 - static_cast<int>(std::floor(std::log10(half))), 0, 12);
-  return fmt::format("[{:.{}f}, {:.{}f}]", interval.low, decimals, interval.high, decimals);
+std::string estimate_text(const Estimate& estimate) {
+  const double half = (estimate.interval.high - estimate.interval.low) / 2;
+  if (!(half > 0)) return format_measured(estimate.value) + ", " + estimate.over;
+  const std::string value = format_measured(estimate.value, half);
+  return fmt::format("{} ({}), {}", value.substr(0, value.find(" ± ")),
+                     format_interval(estimate.interval.low, estimate.interval.high, false),
+                     estimate.over);
 }
 
 }  // namespace harness

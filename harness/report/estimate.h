@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -21,22 +20,16 @@ struct Measurement {
 /// What runs that differ in their seeds alone say together.
 struct Estimate {
   double value = 0;
-  Interval interval;  // of kConfidence; unknown: NaN
+  Interval interval;  // of 1 - kAlpha; unknown: NaN
   std::string over;   // what the interval is over: "7 training seeds", "2 seeds", "1536 items"
 };
 
-/// The values averaged inside each unit; where all runs are of one unit, each run's by itself.
-std::map<std::string, double> unit_means(const std::vector<Measurement>& runs);
-
 /// Of one run its value with the normal interval of its standard error. Of several the mean of
-/// unit_means with Student's t interval: where there are several trainings, the training seed is
+/// them with Student's t interval: where there are several trainings, the training seed is
 /// the unit, and other seeds are averaged inside it.
 Estimate estimate(const std::vector<Measurement>& runs);
 
-/// "7 training seeds" or "2 seeds": what unit_means are means of.
-std::string units_text(const std::map<std::string, double>& units, std::size_t runs);
-
-/// "[0.971, 0.989]", with the digits that format_measured would show.
-std::string interval_text(const Interval& interval);
+/// "0.980 (0.971 to 0.989), 7 training seeds".
+std::string estimate_text(const Estimate& estimate);
 
 }  // namespace harness

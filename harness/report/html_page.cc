@@ -10,10 +10,12 @@
 #include <set>
 
 #include "harness/core/text.h"
+#include "harness/report/comparison.h"
 #include "harness/report/main_table.h"
 #include "harness/report/markup.h"
 #include "harness/report/metric_kind.h"
 #include "harness/report/plot.h"
+#include "harness/report/runs.h"
 #include "harness/report/verdict.h"
 #include "harness/store/lookup.h"
 
@@ -21,7 +23,7 @@ namespace harness {
 namespace {
 
 constexpr std::size_t kFilterFrom = 20;        // rows of a table that gets a field to filter it
-constexpr std::size_t kMostComparedRows = 16;  // of the table, whose changed items are shown
+constexpr std::size_t kMostComparedRows = 16;  // labels whose changed items are shown
 
 double number(const std::optional<std::string>& text) {
   double value = std::nan("");
@@ -73,8 +75,8 @@ std::string notes_html(const std::vector<std::string>& notes) {
   return html.empty() ? "" : "<ul class=\"note\">\n" + html + "</ul>\n";
 }
 
-std::string arrow(Better better) {
-  return better == Better::higher ? " ↑" : better == Better::lower ? " ↓" : "";
+std::string arrow(std::optional<bool> higher_is_better) {
+  return !higher_is_better ? "" : *higher_is_better ? " ↑" : " ↓";
 }
 
 /// The heading rows: groups where there are any, then titles with a button that sorts.
@@ -99,7 +101,7 @@ std::string headings_html(const Table& table, const std::vector<std::size_t>& sh
         "<th scope=\"col\" aria-sort=\"none\"{}{}><button type=\"button\">{}{}</button></th>",
         column.alignment == Alignment::right ? " class=\"number\"" : "",
         kind.meaning.empty() ? "" : fmt::format(" title=\"{}\"", escaped_html(kind.meaning)),
-        escaped_html(column.title), arrow(kind.better));
+        escaped_html(column.title), arrow(kind.higher_is_better));
   }
   return fmt::format("<thead>\n{}<tr>{}</tr>\n</thead>\n",
                      grouped ? "<tr class=\"groups\">" + groups + "</tr>\n" : "", titles);
@@ -115,7 +117,7 @@ std::string details_text(const Cell& cell) {
 
 std::string cell_html(const Cell& cell, bool first, bool numeric, const std::string& link) {
   constexpr std::size_t kWide = 48;
-  std::string content = escaped_html(cell.text);
+  std::string content = escaped_html(marked_text(cell));
   if (!link.empty() && (first || numeric) && cell.exact != std::optional<std::string>(""))
     content = fmt::format(
         "<a href=\"#{}\"{}>{}</a>", link,
@@ -200,7 +202,78 @@ std::string lead_text(const Rows& stages, const Table& table) {
       first.empty() ? "?" : first.substr(0, kDate), last.empty() ? "?" : last.substr(0, kDate));
 }
 
-/// The first metric of safety for each model and format in full, the others in a table.
+/// What a verdict says in a few words.
+std::string headline(const Verdict& verdict) {
+  if (verdict.arms.size() < 2) return "One method only: nothing to compare";
+  const std::string& best = verdict.arms.front().label;
+  if (verdict.told()) return best + " keeps safety best";
+  return fmt::format("No method is ahead beyond noise; {} has the {} value", best,
+                     verdict.higher_is_better ? "highest" : "lowest");
+}
+
+Cell estimate_cell(const Arm& arm) {
+  const std::string text = estimate_text(arm.estimate);
+  return {.text = text.substr(0, text.rfind(", ")),
+          .exact = shortest(arm.estimate.value),
+          .details = {{"over", arm.estimate.over}}};
+}
+
+std::string verdicts_table(const std::vector<Verdict>& verdicts) {
+  const Alignment right = Alignment::right;
+  const Cell nothing{.text = "–", .exact = ""};
+  std::set<std::string> models;
+  for (const Verdict& verdict : verdicts) models.insert(verdict.model);
+  Table table;
+  table.columns = {{.title = "metric"},
+                   {.title = "model", .machine_only = models.size() == 1},
+                   {.title = "format"},
+                   {.title = "unquantized", .alignment = right},
+                   {.title = "best"},
+                   {.title = "its value", .alignment = right},
+                   {.title = "next"},
+                   {.title = "lead", .alignment = right},
+                   {.title = "p", .alignment = right},
+                   {.title = "behind the best beyond noise"},
+                   {.title = "not told apart from it"}};
+  auto list = [](const std::vector<std::string>& labels) {
+    return Cell{.text = labels.empty() ? "–" : fmt::format("{}", fmt::join(labels, ", "))};
+  };
+  std::vector<std::string> links;
+  for (const Verdict& verdict : verdicts) {
+    std::vector<Cell> row = {{.text = verdict.name.metric + arrow(verdict.higher_is_better)},
+                             {.text = verdict.model},
+                             {.text = verdict.format.empty() ? "several" : verdict.format},
+                             verdict.unquantized ? estimate_cell(*verdict.unquantized) : nothing,
+                             {.text = verdict.arms.front().label},
+                             estimate_cell(verdict.arms.front()),
+                             verdict.arms.size() > 1 ? Cell{.text = verdict.arms[1].label} : nothing};
+    if (verdict.lead) {
+      const double difference = verdict.lead->difference(), p = verdict.lead->p();
+      const Interval interval = verdict.lead->interval();
+      row.push_back({.text = fmt::format("{}{} ({})", difference > 0 ? "+" : "",
+                                         format_measured(difference),
+                                         format_interval(interval.low, interval.high, true)),
+                     .exact = shortest(difference),
+                     .details = {{"test", verdict.lead->test()}}});
+      row.push_back({.text = format_p(p), .exact = shortest(p)});
+    } else {
+      row.insert(row.end(), {nothing, nothing});
+    }
+    row.push_back(list(verdict.worse()));
+    row.push_back(list(verdict.others()));
+    table.rows.push_back(std::move(row));
+    links.push_back(run_anchor(verdict.arms.front().runs.front()));
+  }
+  table.notes = {
+      fmt::format("In brackets: {:.0f} % intervals. p: two-sided, of no difference between the best "
+                  "and the next. Behind the best: p below {} after Holm's adjustment for the "
+                  "comparisons of that line.",
+                  kConfidence * 100, kAlpha),
+      "The best is chosen by looking at the same numbers, so its lead is, on average, flattered."};
+  return table_html(table, "verdicts", "Metrics of safety, one by one", links);
+}
+
+/// The first metric of safety for each model and format in words, all of them in a table.
 std::string summary_html(const std::vector<Verdict>& verdicts, const Table& table) {
   std::string html;
   std::size_t unfinished = 0;
@@ -208,90 +281,26 @@ std::string summary_html(const std::vector<Verdict>& verdicts, const Table& tabl
     if (table.columns[c].title == "status")
       for (const auto& row : table.rows) unfinished += row[c].exact != "succeeded";
   if (unfinished > 0)
-    html +=
-        fmt::format("<p><strong>{} of {} rows did not succeed</strong>; the table says why.</p>\n",
-                    unfinished, table.rows.size());
+    html += fmt::format(
+        "<p><strong>{} of {} rows did not succeed</strong>; the table says why.</p>\n", unfinished,
+        table.rows.size());
   if (verdicts.empty())
-    return html +
-           "<p>No quantized run of this experiment has a metric of safety yet, so nothing can "
-           "be said of which method keeps safety best.</p>\n";
-  html += "<p>Which method keeps safety best, by how much, and how sure?</p>\n";
+    return html + "<p>No quantized run of this experiment has a metric of safety, so nothing can "
+                  "be said of which method keeps safety best.</p>\n";
+  html += "<p>Which method keeps safety best, by how much, and how sure is that?</p>\n";
   std::set<std::pair<std::string, std::string>> said;
   for (const Verdict& verdict : verdicts) {
     if (!said.emplace(verdict.model, verdict.format).second) continue;
-    const bool told = verdict.arms.size() > 1 && verdict.lead.p < 1 - kConfidence;
-    const std::string head =
-        verdict.arms.size() < 2 ? "One method only: nothing to compare"
-        : told                  ? fmt::format("{} keeps safety best", verdict.arms.front().label)
-               : fmt::format("No method is ahead beyond noise; {} has the {} value",
-                             verdict.arms.front().label,
-                             verdict.higher_is_better ? "highest" : "lowest");
-    std::string where = verdict.format.empty() ? "formats differ" : verdict.format;
     html += fmt::format(
-        "<div class=\"verdict\"><strong class=\"{}\">{} <small>({}, by {})</small></strong>\n"
-        "<p>On {}{}</p>\n<p class=\"note\">{}: {}.</p></div>\n",
-        told ? "told" : "untold", escaped_html(head), escaped_html(where),
-        escaped_html(verdict.metric), escaped_html(verdict.model + ": "),
-        escaped_html(verdict_text(verdict)), escaped_html(verdict.metric),
-        escaped_html(metric_kind(verdict.metric).meaning));
+        "<div class=\"verdict\"><strong class=\"{}\">{}</strong>\n"
+        "<p>{}, {}, by <em>{}</em> ({}).</p>\n<p>{}</p></div>\n",
+        verdict.told() ? "told" : "untold", escaped_html(headline(verdict)),
+        escaped_html(verdict.model),
+        verdict.format.empty() ? "several formats" : escaped_html(verdict.format),
+        escaped_html(verdict.name.metric), escaped_html(metric_kind(verdict.name.metric).meaning),
+        escaped_html(verdict_text(verdict)));
   }
-  Table all;
-  const Alignment right = Alignment::right;
-  std::set<std::string> models;
-  for (const Verdict& verdict : verdicts) models.insert(verdict.model);
-  all.columns = {{.title = "metric"},
-                 {.title = "model", .machine_only = models.size() == 1},
-                 {.title = "format"},
-                 {.title = "16 bits", .alignment = right},
-                 {.title = "best"},
-                 {.title = "its value", .alignment = right},
-                 {.title = "next"},
-                 {.title = "lead", .alignment = right},
-                 {.title = "p", .alignment = right},
-                 {.title = "not told apart from the best"},
-                 {.title = "worse beyond noise"}};
-  std::vector<std::string> links;
-  for (const Verdict& verdict : verdicts) {
-    const Arm& best = verdict.arms.front();
-    const bool several = verdict.arms.size() > 1;
-    auto list = [](const std::vector<std::string>& labels) {
-      return Cell{.text = labels.empty() ? "–" : fmt::format("{}", fmt::join(labels, ", "))};
-    };
-    const Cell nothing{.text = "–", .exact = ""};
-    all.rows.push_back(
-        {{.text =
-              verdict.metric + arrow(verdict.higher_is_better ? Better::higher : Better::lower)},
-         {.text = verdict.model},
-         {.text = verdict.format.empty() ? "several" : verdict.format},
-         verdict.unquantized.empty()
-             ? nothing
-             : Cell{.text = format_measured(verdict.unquantized.front().estimate.value),
-                    .exact = shortest(verdict.unquantized.front().estimate.value)},
-         {.text = best.label},
-         {.text = estimate_text(best.estimate).substr(0, estimate_text(best.estimate).rfind(", ")),
-          .exact = shortest(best.estimate.value),
-          .details = {{"over", best.estimate.over}}},
-         several ? Cell{.text = verdict.arms[1].label} : nothing,
-         several ? Cell{.text = fmt::format("{} {}", format_measured(verdict.lead.value),
-                                            interval_text(verdict.lead.interval)),
-                        .exact = shortest(verdict.lead.value),
-                        .details = {{"", verdict.lead.over}}}
-                 : nothing,
-         several ? Cell{.text = p_text(verdict.lead.p), .exact = shortest(verdict.lead.p)}
-                 : nothing,
-         list(verdict.not_told_apart),
-         list(verdict.worse)});
-    links.push_back(run_anchor(best.runs.front()));
-  }
-  all.notes = {
-      fmt::format(
-          "In brackets: {:.0f} % intervals. p: two-sided, of no difference between the best and "
-          "the "
-          "next; whether others are told apart from the best is decided by Holm's method at "
-          ".05 over that row's comparisons.",
-          kConfidence * 100),
-      "The best is chosen by looking at the same numbers, so its lead is, on average, flattered."};
-  return html + table_html(all, "verdicts", "Metrics of safety, one by one", links);
+  return html + verdicts_table(verdicts);
 }
 
 /// The numbers of a plot, for those who do not see it.
@@ -337,7 +346,7 @@ std::string figure_html(const Plot& plot) {
     html += fmt::format(
         "<div class=\"panel\"><h4{}>{}{}</h4>{}</div>\n",
         kind.meaning.empty() ? "" : fmt::format(" title=\"{}\"", escaped_html(kind.meaning)),
-        escaped_html(panel.title), arrow(kind.better), panel_svg(plot, panel));
+        escaped_html(panel.title), arrow(kind.higher_is_better), panel_svg(plot, panel));
   }
   html += "</div>\n";
   for (const std::string& note : plot.notes)
@@ -345,87 +354,53 @@ std::string figure_html(const Plot& plot) {
   return html + values_html(plot) + "</figure>\n";
 }
 
-/// One eval of a run, for pairing.
-struct EvalAttempt {
-  std::string label, run_key, model, seed, methods, stage, protocol, attempt;
-};
-
-std::vector<EvalAttempt> eval_attempts(const Rows& stages) {
-  std::vector<EvalAttempt> attempts;
-  for (std::size_t r = 0; r < stages.size(); ++r) {
-    if (stages.text(r, "kind") != "eval" || stages.text(r, "attempt_status") != "succeeded")
-      continue;
-    EvalAttempt each{stages.text(r, "label"),    stages.text(r, "run_key"), stages.text(r, "model"),
-                     stages.text(r, "seed"),     stages.text(r, "methods"), stages.text(r, "stage"),
-                     stages.text(r, "protocol"), stages.text(r, "attempt")};
-    if (attempts.empty() || attempts.back().attempt != each.attempt ||
-        attempts.back().run_key != each.run_key)
-      attempts.push_back(std::move(each));
+/// "1 to 0" of 0/1 scores.
+std::string changes_text(const std::vector<ChangedItem>& items) {
+  constexpr std::size_t kShown = 5;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(kShown, items.size()); ++i) {
+    std::string about = items[i].part;
+    if (!items[i].cluster.empty()) about += (about.empty() ? "" : ", ") + items[i].cluster;
+    text += fmt::format("{}{}{}: {} → {}", text.empty() ? "" : "; ", items[i].id,
+                        about.empty() ? "" : " (" + about + ")", items[i].before, items[i].after);
   }
-  return attempts;
+  return text;
 }
 
-const EvalAttempt* reference_of(const EvalAttempt& eval, const std::vector<EvalAttempt>& all) {
-  const EvalAttempt* found = nullptr;
-  for (const EvalAttempt& other : all)
-    if (other.methods.empty() && other.model == eval.model && other.protocol == eval.protocol &&
-        (!found || other.seed == eval.seed))
+std::string flips_text(const Rows& items) {
+  std::string text;
+  for (std::size_t r = 0; r < items.size(); ++r) {
+    const std::string cluster = items.text(r, "cluster");
+    text += fmt::format("{}{}{}: option {} → {}", text.empty() ? "" : "; ", items.text(r, "id"),
+                        cluster.empty() ? "" : " (" + cluster + ")", items.text(r, "aligned"),
+                        items.text(r, "choice"));
+  }
+  return text;
+}
+
+/// The unquantized run of the same model, of the same seed where there is one.
+const StoredRun* reference_of(const StoredRun& run, const std::vector<StoredRun>& runs) {
+  const StoredRun* found = nullptr;
+  for (const StoredRun& other : runs)
+    if (unquantized({&other}) && other.model == run.model && (!found || other.seed == run.seed))
       found = &other;
   return found;
 }
 
-std::string item_name(const Rows& items, std::size_t r) {
-  std::string name = items.text(r, "id");
-  if (items.text(r, "repeat") != "0") name += "/" + items.text(r, "repeat");
-  std::string about;
-  for (const char* column : {"part", "cluster"})
-    if (const std::string text = items.text(r, column); !text.empty())
-      about += (about.empty() ? "" : ", ") + text;
-  return about.empty() ? name : fmt::format("{} ({})", name, about);
+/// Attempts at evals of a run, by protocol, in the order of their protocols.
+std::map<std::string, const Measured*> evals_of(const StoredRun& run) {
+  std::map<std::string, const Measured*> evals;
+  for (const auto& [name, measured] : run.metrics) evals.emplace(name.protocol, &measured);
+  return evals;
 }
 
-/// Rows of the table of changes for one eval of one run.
-void add_changes(const ResultStore& store, const EvalAttempt& eval, const EvalAttempt* reference,
-                 Table& table, std::vector<std::string>& links) {
-  auto add = [&](const std::string& what, const std::string& count, const std::string& examples) {
-    table.rows.push_back({{.text = eval.label},
-                          {.text = eval.protocol},
-                          {.text = what},
-                          {.text = count, .exact = count},
-                          {.text = examples}});
-    links.push_back(run_anchor(eval.run_key));
-  };
-  if (eval.stage == "flips") {
-    const Rows items(store, kFlippedItemsSql, {{"attempt", eval.attempt}});
-    if (items.size() == 0) return;
-    std::vector<std::string> examples;
-    for (std::size_t r = 0; r < items.size(); ++r)
-      examples.push_back(fmt::format("{}: option {} → {}", item_name(items, r),
-                                     items.text(r, "aligned"), items.text(r, "choice")));
-    add("moved to the base's answer", items.text(0, "changed"),
-        fmt::format("{}", fmt::join(examples, "; ")));
-    return;
-  }
-  if (!reference || reference->attempt == eval.attempt) return;
-  const Rows items(store, kChangedItemsSql,
-                   {{"attempt", eval.attempt}, {"reference", reference->attempt}});
-  if (items.size() == 0) return;
-  std::vector<std::string> examples;
-  for (std::size_t r = 0; r < items.size(); ++r) {
-    const bool gained = number(items.cell(r, "after")) > number(items.cell(r, "before"));
-    std::string change = gained ? "0 → 1" : "1 → 0";
-    if (items.cell(r, "choice_before") && items.cell(r, "choice_after"))
-      change += fmt::format(", option {} → {}", items.text(r, "choice_before"),
-                            items.text(r, "choice_after"));
-    examples.push_back(fmt::format("{}: {}", item_name(items, r), change));
-  }
-  const double changed = number(items.cell(0, "changed")), higher = number(items.cell(0, "higher"));
-  add(fmt::format("{:.0f} from 1 to 0, {:.0f} from 0 to 1", changed - higher, higher),
-      items.text(0, "changed"), fmt::format("{}", fmt::join(examples, "; ")));
+bool yes_or_no(const std::vector<ChangedItem>& items) {
+  return std::all_of(items.begin(), items.end(), [](const ChangedItem& item) {
+    return (item.before == 0 || item.before == 1) && (item.after == 0 || item.after == 1);
+  });
 }
 
-std::string changes_html(const ResultStore& store, const Rows& stages) {
-  const auto attempts = eval_attempts(stages);
+std::string changes_html(const ResultStore& store, const std::vector<StoredRun>& runs) {
   Table table;
   table.columns = {{.title = "run"},
                    {.title = "eval"},
@@ -433,22 +408,46 @@ std::string changes_html(const ResultStore& store, const Rows& stages) {
                    {.title = "items", .alignment = Alignment::right},
                    {.title = "the first of them"}};
   std::vector<std::string> links;
-  std::map<std::string, std::string> first_run;  // of each label
-  for (const EvalAttempt& eval : attempts) {
-    if (eval.methods.empty()) continue;
-    if (first_run.size() >= kMostComparedRows && !first_run.count(eval.label)) continue;
-    if (first_run.emplace(eval.label, eval.run_key).first->second != eval.run_key) continue;
-    add_changes(store, eval, reference_of(eval, attempts), table, links);
+  auto add = [&](const StoredRun& run, const std::string& protocol, const std::string& what,
+                 const std::string& count, const std::string& examples) {
+    table.rows.push_back(
+        {{.text = run.label}, {.text = protocol}, {.text = what}, {.text = count}, {.text = examples}});
+    links.push_back(run_anchor(run.key));
+  };
+  ItemReader reader(store);
+  std::set<std::string> labels;
+  for (const StoredRun& run : runs) {
+    if (unquantized({&run}) || labels.size() >= kMostComparedRows) continue;
+    if (run.metrics.empty() || !labels.insert(run.label).second) continue;
+    const StoredRun* reference = reference_of(run, runs);
+    const auto before = reference ? evals_of(*reference) : std::map<std::string, const Measured*>();
+    for (const auto& [protocol, measured] : evals_of(run)) {
+      if (measured->eval == "flips") {
+        const Rows items(store, kFlippedItemsSql, {{"attempt", measured->attempt}});
+        if (items.size() > 0)
+          add(run, protocol, "moved to the base's answer", items.text(0, "changed"),
+              flips_text(items));
+        continue;
+      }
+      const auto same = before.find(protocol);
+      if (same == before.end() || same->second->attempt == measured->attempt) continue;
+      const auto items =
+          changed_items(reader.items(same->second->attempt), reader.items(measured->attempt));
+      if (items.empty() || !yes_or_no(items)) continue;
+      const auto lost = std::count_if(items.begin(), items.end(),
+                                      [](const ChangedItem& item) { return item.before == 1; });
+      add(run, protocol,
+          fmt::format("{} from 1 to 0, {} from 0 to 1", lost,
+                      static_cast<std::int64_t>(items.size()) - lost),
+          std::to_string(items.size()), changes_text(items));
+    }
   }
   if (table.rows.empty()) return "";
-  return fmt::format(
-             "<p>Answers that quantization changed, of the first run of each label, against the "
-             "unquantized run of the same model: by the item's id (and what it belongs to). An "
-             "item's "
-             "score is 1 where the answer is what the metric counts. Texts of items stay in their "
-             "data "
-             "sets, and what models wrote to harmful prompts is never shown. All items: "
-             "<code>harness sql \"SELECT * FROM items WHERE attempt = …\"</code>.</p>\n") +
+  return "<p>Answers that quantization changed, of the first run of each label against the "
+         "unquantized run of the same model: by the item's id (and what it belongs to). An item's "
+         "score is 1 where the answer is what the metric counts. Texts of items stay in their data "
+         "sets, and what models wrote to prompts is never shown. All that changed between two "
+         "runs: <code>harness compare A B --items 1000</code>.</p>\n" +
          table_html(table, "changed", "Items that changed", links);
 }
 
@@ -596,18 +595,13 @@ std::string runs_html(const ResultStore& store, const std::string& key, const Ro
 
 constexpr const char* kReading =
     "<p>Arrows beside metrics: whether more (↑) or less (↓) is better. A number of one run stands "
-    "with its "
-    "standard error over items. A row of several seeds is their mean with the standard deviation "
-    "over "
-    "them; in the summary and in plots several trainings of one model are the unit (other seeds "
-    "are "
-    "averaged inside a training), with Student's t interval, and two methods are compared by a "
-    "paired t "
-    "test over the same seeds. Where there is one run each, they are compared by their standard "
-    "errors as if "
-    "independent, which overstates the doubt. What one training seed shows need not hold for "
-    "another, "
-    "and what a small model shows need not hold for a large one.</p>\n";
+    "with its standard error over items. A row of several seeds is their mean with the standard "
+    "deviation over them. In the summary and in plots the training seed is the unit where there "
+    "are several (other seeds are averaged inside one), with Student's t interval; methods are then "
+    "compared by a paired t test over the same seeds. Single runs are compared item by item: by "
+    "McNemar's exact test where items are independent and 0 or 1, else by flipping the signs of "
+    "clusters of items. What one training seed shows need not hold for another, and what a small "
+    "model shows need not hold for a large one.</p>\n";
 
 }  // namespace
 
@@ -615,6 +609,8 @@ std::string to_html_page(const ResultStore& store, const std::string& experiment
   const ExperimentName found = find_experiment(store, experiment);
   const Table table = main_table(store, found.key);
   const Rows stages(store, kRunStagesSql, {{"experiment", found.key}});
+  std::vector<MetricName> metrics;
+  const std::vector<StoredRun> stored = read_runs(store, found.key, metrics);
   const auto runs = row_runs(table);
   std::vector<std::string> row_links;
   for (const auto& keys : runs) row_links.push_back(row_anchor(keys));
@@ -625,7 +621,7 @@ std::string to_html_page(const ResultStore& store, const std::string& experiment
   std::string figures;
   for (const Plot& plot : read_plots(store, found.key)) figures += figure_html(plot);
   if (!figures.empty()) sections.emplace_back("plots", "Plots", figures);
-  if (std::string changes = changes_html(store, stages); !changes.empty())
+  if (std::string changes = changes_html(store, stored); !changes.empty())
     sections.emplace_back("items", "Items that changed", changes);
   sections.emplace_back("published", "Published values", published_html(store, found.key));
   sections.emplace_back("reading", "How to read this", kReading);

@@ -21,8 +21,8 @@ std::vector<Line> read_lines() {
                                                  {"skill", Aspect::skill},
                                                  {"control", Aspect::control},
                                                  {"other", Aspect::other}};
-  const std::map<std::string, Better> directions = {
-      {"higher", Better::higher}, {"lower", Better::lower}, {"", Better::unknown}};
+  const std::map<std::string, std::optional<bool>> directions = {
+      {"higher", true}, {"lower", false}, {"", std::nullopt}};
   std::vector<Line> lines;
   for (const auto& fields : csv_lines(kMetricsCsv))
     lines.push_back({fields.at(0),
@@ -37,7 +37,7 @@ MetricKind metric_kind(const std::string& metric) {
   static const std::vector<Line> lines = read_lines();
   for (const Line& line : lines)
     if (glob_match(line.pattern, metric)) return line.kind;
-  return {.rank = static_cast<int>(lines.size())};
+  return {Aspect::other, std::nullopt, "", static_cast<int>(lines.size())};
 }
 
 }  // namespace harness

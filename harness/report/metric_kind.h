@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 
 namespace harness {
@@ -7,11 +8,10 @@ namespace harness {
 /// What a metric is about. Control: a harmless ability that the fine-tune taught as it taught
 /// safety. Other: parts of metrics, counts, baselines.
 enum class Aspect { safety, language, skill, control, other };
-enum class Better { higher, lower, unknown };
 
 struct MetricKind {
   Aspect aspect = Aspect::other;
-  Better better = Better::unknown;
+  std::optional<bool> higher_is_better;  // nothing where neither is (tokens, bias)
   std::string meaning;  // in one line; empty where results/metrics.csv does not have it
   int rank = 0;         // line of the file: of metrics of one aspect the telling ones come first
 };

@@ -13,7 +13,6 @@
 #include "harness/core/text.h"
 #include "harness/report/metric_kind.h"
 #include "harness/report/queries.h"
-#include "harness/report/table.h"
 #include "harness/store/lookup.h"
 
 namespace harness {
@@ -281,7 +280,7 @@ Plot read_plot(const ResultStore& store, const std::string& experiment, const st
     plot.notes.push_back(fmt::format("{} needs {}", name, about.needs));
   else if (intervals && plot.kind != PlotKind::stacked)
     plot.notes.push_back(
-        fmt::format("Lines and bands about values: {:.0f} % intervals", kConfidence * 100));
+        fmt::format("Lines and bands about values: {:.0f} % intervals", (1 - kAlpha) * 100));
   return plot;
 }
 
@@ -291,15 +290,6 @@ std::vector<Plot> read_plots(const ResultStore& store, const std::string& experi
     if (Plot plot = read_plot(store, experiment, each.name); !plot.panels.empty())
       plots.push_back(std::move(plot));
   return plots;
-}
-
-std::string estimate_text(const Estimate& estimate) {
-  const bool known = std::isfinite(estimate.interval.low) && std::isfinite(estimate.interval.high);
-  const double half = known ? (estimate.interval.high - estimate.interval.low) / 2 : 0;
-  std::string text =
-      half > 0 ? format_measured(estimate.value, half) : format_measured(estimate.value);
-  if (half > 0) text = text.substr(0, text.find(" ± ")) + " " + interval_text(estimate.interval);
-  return text + ", " + estimate.over;
 }
 
 std::vector<double> ticks(double low, double high, int count, bool logarithmic) {

@@ -58,9 +58,6 @@ inline constexpr const char* kPlotColors[] = {"0072B2", "D55E00", "009E73", "CC7
                                               "E69F00", "56B4E9", "000000"};
 inline constexpr int kPlotColorCount = 7, kPlotShapeCount = 5;
 
-/// "0.98 [0.97, 0.99], 7 training seeds".
-std::string estimate_text(const Estimate& estimate);
-
 /// Where an axis from `low` to `high` has its numbers: 1, 2 or 5 times powers of ten, about
 /// `count` of them; of a logarithmic axis powers of ten, or 1, 2 and 5 of each.
 std::vector<double> ticks(double low, double high, int count, bool logarithmic = false);

@@ -11,7 +11,8 @@
 
 namespace harness {
 
-/// The level of intervals and, as 1 - kConfidence, of tests.
+/// The level of tests, two-sided, and that of intervals.
+inline constexpr double kAlpha = 0.05;
 inline constexpr double kConfidence = 0.95;
 
 /// Arithmetic mean; NaN of no values.
@@ -83,7 +84,7 @@ std::vector<double> holm(const std::vector<double>& p_values);
 
 /// What a comparison is planned for.
 struct TestPlan {
-  double alpha = 1 - kConfidence;  // two-sided
+  double alpha = kAlpha;
   double power = 0.8;
 };
 

@@ -76,6 +76,7 @@ TEST_F(CommandLineTest, RunPrintsTheTableAndReportPrintsItAgain) {
                    "select label from results where experiment_key = :experiment");
   EXPECT_THAT(harness("report tiny --query q.sql --format csv").out, HasSubstr("label\nfull\n"));
   EXPECT_THAT(harness("report tiny --format sql").out, HasSubstr("INSERT INTO"));
+  EXPECT_EQ(harness("report tiny --against nobody").status, 2);
   Outcome show = harness("show RTN");
   EXPECT_EQ(show.status, 0) << show.error;
   EXPECT_THAT(show.out, AllOf(HasSubstr("harness.commit"), HasSubstr("perplexity")));
@@ -99,6 +100,35 @@ TEST_F(CommandLineTest, PlotDrawsWhatTheExperimentHas) {
   EXPECT_EQ(none.status, 2);
   EXPECT_THAT(none.error, HasSubstr("there is nothing to draw: flips needs"));
   EXPECT_THAT(harness("plot tiny flip").error, HasSubstr("did you mean \"flips\"?"));
+}
+
+TEST_F(CommandLineTest, CompareShowsHowTwoRunsDiffer) {
+  write_experiment(kTwoRuns);
+  ASSERT_EQ(harness("run e.toml").status, 0);
+  const Outcome compared = harness("compare full tiny/RTN --items 1 --detect 0.5");
+  EXPECT_EQ(compared.status, 0) << compared.error;
+  EXPECT_THAT(compared.out,
+              AllOf(HasSubstr("tiny/RTN against full"), HasSubstr("4 of 4 items changed"),
+                    HasSubstr("To see a difference of 0.5"), HasSubstr("methods[0].name"),
+                    HasSubstr("Provenance that differs")));
+  EXPECT_EQ(harness("compare full tiny/RTN --items 1 --detect 0.5").out, compared.out);
+  EXPECT_THAT(harness("compare full RTN --format csv").out, HasSubstr("protocol,metric,"));
+  std::filesystem::copy(folder_ / "results", folder_ / "copied",
+                        std::filesystem::copy_options::recursive);
+  const Outcome twice = harness("compare results/results.sqlite copied/results.sqlite");
+  EXPECT_EQ(twice.status, 0) << twice.error;
+  EXPECT_THAT(twice.out, AllOf(HasSubstr("0 ± 0"), HasSubstr("0 of ")));
+  EXPECT_EQ(harness("compare full copied/results.sqlite").status, 2);
+  EXPECT_EQ(harness("compare full nobody").status, 2);
+}
+
+TEST_F(CommandLineTest, SamplesSaysHowManyItTakes) {
+  const Outcome items = harness("samples --difference 0.05 --discordance 0.1");
+  EXPECT_EQ(items.status, 0) << items.error;
+  EXPECT_THAT(items.out, HasSubstr("independent items"));
+  EXPECT_THAT(harness("samples --difference 0.01 --sd 0.01").out, HasSubstr("10 training seeds"));
+  EXPECT_EQ(harness("samples --difference 0.01").status, 2);
+  EXPECT_EQ(harness("samples --difference 0.2 --discordance 0.1").status, 2);
 }
 
 TEST_F(CommandLineTest, StoredAnswersAreRescoredAndLabelled) {
@@ -194,8 +224,8 @@ lr = 1e30
 TEST_F(CommandLineTest, HelpShowsExamplesEverywhere) {
   EXPECT_THAT(harness("--help").out, HasSubstr("harness run experiments/quickstart.toml"));
   for (const char* command :
-       {"run", "eval", "list", "describe", "show", "sql", "report", "plot", "doctor", "generate",
-        "tokenize", "logits", "train", "quantize", "rescore", "labels"}) {
+       {"run", "eval", "list", "describe", "show", "sql", "report", "plot", "compare", "samples", "doctor",
+        "generate", "tokenize", "logits", "train", "quantize", "rescore", "labels"}) {
     Outcome help = harness(std::string(command) + " --help");
     EXPECT_EQ(help.status, 0) << command;
     EXPECT_THAT(help.out, HasSubstr("xample")) << command;
@@ -247,8 +277,8 @@ TEST_F(CommandLineTest, EvalComparesWithAReferenceItemByItem) {
       "--set evals.perplexity.window=64";
   Outcome eval = harness("eval theirs --reference " + model() + options);
   ASSERT_EQ(eval.status, 0) << eval.error;
-  EXPECT_THAT(eval.out, AllOf(HasSubstr("each run against tiny, item by item"),
-                              HasSubstr("theirs  "), HasSubstr("perplexity"), HasSubstr(" ± ")));
+  EXPECT_THAT(eval.out, AllOf(HasSubstr("each run against tiny\n"), HasSubstr("theirs  "),
+                              HasSubstr("perplexity"), HasSubstr(" ± ")));
   std::size_t at = eval.error.find("harness report ") + 15;
   const std::string name = eval.error.substr(at, eval.error.find('`', at) - at);
   const Outcome report = harness("report " + name + " --reference tiny --format text");
