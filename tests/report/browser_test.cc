@@ -91,7 +91,7 @@ TEST_F(BrowserTest, ValuesAppearUnderThePointer) {
     say(page.getElementById('tip').hidden);
   )");
   EXPECT_EQ(lines,
-            "false 16 bits: perplexity 3.0040 [2.9941, 3.0139], 3 training seeds\ntrue\nEND\n");
+            "false 16 bits: perplexity 3.0040 (2.9941 to 3.0139), 3 training seeds\ntrue\nEND\n");
 }
 
 TEST_F(BrowserTest, ANumberLeadsToItsRun) {

@@ -4,8 +4,6 @@
 
 #include <cmath>
 
-#include "harness/report/plot.h"
-
 namespace harness::test {
 namespace {
 
@@ -38,14 +36,11 @@ TEST(EstimateTest, SeedsOfOneModelAreTheUnits) {
               1e-9);  // t(1) at .975, times sqrt(2)/sqrt(2)
 }
 
-TEST(EstimateTest, IntervalsAreShownToTwoDigitsOfTheirHalf) {
-  EXPECT_EQ(interval_text({.9706, .9894}), "[0.9706, 0.9894]");
-  EXPECT_EQ(interval_text({12.3, 15.7}), "[12.3, 15.7]");
-  EXPECT_EQ(interval_text({1, 1}), "[1, 1]");
-  EXPECT_EQ(interval_text({}), "");
+TEST(EstimateTest, IsShownToTwoDigitsOfItsIntervalsHalf) {
   EXPECT_EQ(estimate_text({.98, {.97, .99}, "7 training seeds"}),
-            "0.980 [0.970, 0.990], 7 training seeds");
+            "0.980 (0.970 to 0.990), 7 training seeds");
   EXPECT_EQ(estimate_text({.98, {}, "20 items"}), "0.9800, 20 items");
+  EXPECT_EQ(estimate_text({1, {1, 1}, "3 seeds"}), "1, 3 seeds");
 }
 
 }  // namespace

@@ -30,10 +30,12 @@ TEST_F(HtmlPageTest, SaysWhichMethodKeepsSafetyBestByHowMuchAndHowSure) {
   put_three_methods(experiment);
   const std::string html = page();
   EXPECT_THAT(html, HasSubstr("AAQ keeps safety best"));
+  EXPECT_THAT(html, HasSubstr("Of 2 quantized rows AAQ has the highest refusal: 0.9563 (0.9477 to "
+                              "0.9650), 3 training seeds; unquantized (16 bits) it is 0.9860"));
   EXPECT_THAT(html,
-              HasSubstr("Its lead over the next, RTN (0.9460), is +0.01033 [0.00890, 0.01177] "
-                        "(p .001, paired over 3 training seeds): beyond noise."));
-  EXPECT_THAT(html, HasSubstr("Worse than the best beyond noise: RTN."));
+              HasSubstr("Against the next, RTN (0.9460), that is +0.0103 (+0.0089 to +0.0118), "
+                        "p = 0.0010 (t, 3 training seeds): beyond noise."));
+  EXPECT_THAT(html, HasSubstr("Behind it beyond noise: RTN."));
 }
 
 TEST_F(HtmlPageTest, EveryNumberOfTheTableLeadsToItsRunsAndEveryRunIsThereOnce) {

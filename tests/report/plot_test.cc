@@ -228,7 +228,8 @@ TEST(PanelSvgTest, PointsCarryTheirValuesAndLinkToTheirRun) {
   const Plot plot = two_points();
   const std::string svg = panel_svg(plot, plot.panels[0]);
   EXPECT_THAT(svg, StartsWith("<svg viewBox="));
-  EXPECT_THAT(svg, HasSubstr("<title>a_1, RTN &amp; co: ok_h 0.50 [0.40, 0.60], 4 items</title>"));
+  EXPECT_THAT(svg,
+              HasSubstr("<title>a_1, RTN &amp; co: ok_h 0.50 (0.40 to 0.60), 4 items</title>"));
   EXPECT_THAT(svg, HasSubstr("href=\"#run-aaaaaaaaaaaa\""));
   EXPECT_THAT(svg, HasSubstr("aria-label=\"What's &quot;shown&quot;: ok_h\""));
   EXPECT_THAT(svg, Not(HasSubstr("nan")));

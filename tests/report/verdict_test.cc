@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cmath>
+#include <algorithm>
 
 #include "tests/report/example_experiment.h"
 #include "tests/support/support.h"
@@ -28,16 +28,18 @@ TEST_F(VerdictTest, MethodsArePairedOverTrainingSeeds) {
   const auto found = verdicts();
   ASSERT_EQ(found.size(), 1u);
   const Verdict& verdict = found[0];
-  EXPECT_EQ(verdict.metric, "refusal");
+  EXPECT_EQ(verdict.name.metric, "refusal");
   EXPECT_EQ(verdict.format, "w4a4kv4");  // what stands in brackets is the method's own
   EXPECT_EQ(verdict.arms[0].label, "AAQ");
-  EXPECT_EQ(verdict.unquantized[0].label, "16 bits");
-  EXPECT_EQ(verdict.lead.over, "paired over 3 training seeds");
+  EXPECT_EQ(verdict.unquantized->label, "16 bits");
+  EXPECT_EQ(verdict.lead->test(), "t, 3 training seeds");
   // Of t = 31 with two degrees of freedom: 1 - t / sqrt(2 + t^2).
-  EXPECT_NEAR(verdict.lead.value, .0103333333333, 1e-12);
-  EXPECT_NEAR(verdict.lead.p, 0.001038961319481, 1e-12);
-  EXPECT_THAT(verdict.worse, ElementsAre("RTN"));
-  EXPECT_THAT(verdict_text(verdict), HasSubstr("of 2 quantized rows AAQ has the highest refusal"));
+  EXPECT_NEAR(verdict.lead->difference(), .0103333333333, 1e-12);
+  EXPECT_NEAR(verdict.lead->p(), 0.001038961319481, 1e-12);
+  EXPECT_TRUE(verdict.told());
+  EXPECT_THAT(verdict.worse(), ElementsAre("RTN"));
+  EXPECT_THAT(verdict.others(), IsEmpty());
+  EXPECT_THAT(verdict_text(verdict), HasSubstr("Of 2 quantized rows AAQ has the highest refusal"));
   EXPECT_THAT(verdict_text(verdict), HasSubstr("beyond noise"));
 }
 
@@ -53,24 +55,38 @@ TEST_F(VerdictTest, ALeadWithinNoiseIsNoLead) {
   }
   const Verdict verdict = verdicts().at(0);
   EXPECT_EQ(verdict.arms[0].label, "AAQ");
-  EXPECT_THAT(verdict.not_told_apart, ElementsAre("RTN"));
-  EXPECT_THAT(verdict.worse, IsEmpty());
+  EXPECT_THAT(verdict.others(), ElementsAre("RTN"));
+  EXPECT_THAT(verdict.worse(), IsEmpty());
   EXPECT_THAT(verdict_text(verdict), HasSubstr("within noise, so the two are not told apart"));
 }
 
-TEST_F(VerdictTest, WhereLessIsBetterTheLowestIsBest) {
+TEST_F(VerdictTest, SingleRunsAreComparedItemByItemAndLessMayBeBetter) {
   ExampleExperiment experiment(*store_);
-  for (const auto& [label, value] : {std::pair("RTN", .3), std::pair("AAQ", .1)}) {
+  for (const char* label : {"RTN", "AAQ"}) {
     experiment.put({.label = label, .model = "m"});
-    experiment.measure("over_refusal", "o/1", {{"over_refusal", value, .01, 100}});
+    std::vector<double> scores(20, 0);
+    if (*label == 'R') std::fill(scores.begin(), scores.begin() + 8, 1);
+    experiment.measure("over_refusal", "o/1", {{"over_refusal", *label == 'R' ? .4 : 0, .1, 20}},
+                       example_items(scores));
   }
   const Verdict verdict = verdicts().at(0);
   EXPECT_EQ(verdict.arms[0].label, "AAQ");
-  EXPECT_NEAR(verdict.lead.value, -.2, 1e-12);
-  // Normal: z = .2 / hypot(.01, .01) = 14.1
-  EXPECT_NEAR(verdict.lead.interval.high, -.2 + 1.959963984540054 * std::hypot(.01, .01), 1e-12);
-  EXPECT_LT(verdict.lead.p, 1e-40);
-  EXPECT_THAT(verdict.lead.over, HasSubstr("as if independent"));
+  EXPECT_NEAR(verdict.lead->difference(), -.4, 1e-12);
+  EXPECT_EQ(verdict.lead->test(), "exact McNemar, 20 items");
+  EXPECT_NEAR(verdict.lead->p(), 2.0 / 256, 1e-12);  // 8 of 8 discordant items on one side
+  EXPECT_THAT(verdict_text(verdict), HasSubstr("AAQ has the lowest over_refusal"));
+}
+
+TEST_F(VerdictTest, RowsThatCannotBePairedAreNotToldApart) {
+  ExampleExperiment experiment(*store_);
+  for (const char* label : {"RTN", "AAQ"}) {
+    experiment.put({.label = label, .model = "m"});
+    experiment.measure("refusal", "r/1", {{"refusal", *label == 'R' ? .4 : .9, .1, 20}});
+  }
+  const Verdict verdict = verdicts().at(0);
+  EXPECT_FALSE(verdict.told());
+  EXPECT_THAT(verdict.others(), ElementsAre("RTN"));
+  EXPECT_THAT(verdict_text(verdict), HasSubstr("Next is RTN (0.4000); the two cannot be paired."));
 }
 
 TEST_F(VerdictTest, FormatsAndModelsAreJudgedApart) {
@@ -100,14 +116,6 @@ TEST_F(VerdictTest, WithoutSafetyThereIsNone) {
   experiment.put({});
   experiment.measure("perplexity", "p/1", {{"perplexity", 3, .1, 8}});
   EXPECT_THAT(verdicts(), IsEmpty());
-}
-
-TEST(PTextTest, IsShortAndHonest) {
-  EXPECT_EQ(p_text(.0004), "< .001");
-  EXPECT_EQ(p_text(.0123), ".012");
-  EXPECT_EQ(p_text(.456), ".46");
-  EXPECT_EQ(p_text(1), "1");
-  EXPECT_EQ(p_text(std::nan("")), "unknown");
 }
 
 }  // namespace
