@@ -182,8 +182,7 @@ std::string row_anchor(const std::vector<std::string>& runs) {
 std::string lead_text(const Rows& stages, const Table& table) {
   std::set<std::string> runs, models, metrics;
   std::string first, last;
-  double items = 0;
-  std::set<std::string> counted;
+  std::map<std::string, double> items;  // of each attempt
   for (std::size_t r = 0; r < stages.size(); ++r) {
     runs.insert(stages.text(r, "run_key"));
     models.insert(stages.text(r, "model"));
@@ -192,14 +191,20 @@ std::string lead_text(const Rows& stages, const Table& table) {
     last = std::max(last, ended);
     if (stages.text(r, "kind") != "eval" || !stages.cell(r, "metric")) continue;
     metrics.insert(stages.text(r, "metric"));
-    if (counted.insert(stages.text(r, "attempt")).second) items += number(stages.cell(r, "count"));
+    double& most = items[stages.text(r, "attempt")];
+    most = std::max(most, number(stages.cell(r, "count")));
   }
+  double scored = 0;
+  for (const auto& [attempt, count] : items) scored += count;
+  auto counted = [](std::size_t count, const char* what) {
+    return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
+  };
   constexpr std::size_t kDate = 10;
-  return fmt::format(
-      "{} row{}, {} run{} of {} model{}; {} metric{}. Measured {} to {}.", table.rows.size(),
-      table.rows.size() == 1 ? "" : "s", runs.size(), runs.size() == 1 ? "" : "s", models.size(),
-      models.size() == 1 ? "" : "s", metrics.size(), metrics.size() == 1 ? "" : "s",
-      first.empty() ? "?" : first.substr(0, kDate), last.empty() ? "?" : last.substr(0, kDate));
+  return fmt::format("{}, {} of {}; {} on {:.0f} scored items. Measured {} to {}.",
+                     counted(table.rows.size(), "row"), counted(runs.size(), "run"),
+                     counted(models.size(), "model"), counted(metrics.size(), "metric"), scored,
+                     first.empty() ? "?" : first.substr(0, kDate),
+                     last.empty() ? "?" : last.substr(0, kDate));
 }
 
 /// What a verdict says in a few words.
@@ -240,21 +245,22 @@ std::string verdicts_table(const std::vector<Verdict>& verdicts) {
   };
   std::vector<std::string> links;
   for (const Verdict& verdict : verdicts) {
-    std::vector<Cell> row = {{.text = verdict.name.metric + arrow(verdict.higher_is_better)},
-                             {.text = verdict.model},
-                             {.text = verdict.format.empty() ? "several" : verdict.format},
-                             verdict.unquantized ? estimate_cell(*verdict.unquantized) : nothing,
-                             {.text = verdict.arms.front().label},
-                             estimate_cell(verdict.arms.front()),
-                             verdict.arms.size() > 1 ? Cell{.text = verdict.arms[1].label} : nothing};
+    std::vector<Cell> row = {
+        {.text = verdict.name.metric + arrow(verdict.higher_is_better)},
+        {.text = verdict.model},
+        {.text = verdict.format.empty() ? "several" : verdict.format},
+        verdict.unquantized ? estimate_cell(*verdict.unquantized) : nothing,
+        {.text = verdict.arms.front().label},
+        estimate_cell(verdict.arms.front()),
+        verdict.arms.size() > 1 ? Cell{.text = verdict.arms[1].label} : nothing};
     if (verdict.lead) {
       const double difference = verdict.lead->difference(), p = verdict.lead->p();
       const Interval interval = verdict.lead->interval();
-      row.push_back({.text = fmt::format("{}{} ({})", difference > 0 ? "+" : "",
-                                         format_measured(difference),
-                                         format_interval(interval.low, interval.high, true)),
-                     .exact = shortest(difference),
-                     .details = {{"test", verdict.lead->test()}}});
+      row.push_back(
+          {.text = fmt::format("{}{} ({})", difference > 0 ? "+" : "", format_measured(difference),
+                               format_interval(interval.low, interval.high, true)),
+           .exact = shortest(difference),
+           .details = {{"test", verdict.lead->test()}}});
       row.push_back({.text = format_p(p), .exact = shortest(p)});
     } else {
       row.insert(row.end(), {nothing, nothing});
@@ -265,10 +271,11 @@ std::string verdicts_table(const std::vector<Verdict>& verdicts) {
     links.push_back(run_anchor(verdict.arms.front().runs.front()));
   }
   table.notes = {
-      fmt::format("In brackets: {:.0f} % intervals. p: two-sided, of no difference between the best "
-                  "and the next. Behind the best: p below {} after Holm's adjustment for the "
-                  "comparisons of that line.",
-                  kConfidence * 100, kAlpha),
+      fmt::format(
+          "In brackets: {:.0f} % intervals. p: two-sided, of no difference between the best "
+          "and the next. Behind the best: p below {} after Holm's adjustment for the "
+          "comparisons of that line.",
+          kConfidence * 100, kAlpha),
       "The best is chosen by looking at the same numbers, so its lead is, on average, flattered."};
   return table_html(table, "verdicts", "Metrics of safety, one by one", links);
 }
@@ -281,12 +288,13 @@ std::string summary_html(const std::vector<Verdict>& verdicts, const Table& tabl
     if (table.columns[c].title == "status")
       for (const auto& row : table.rows) unfinished += row[c].exact != "succeeded";
   if (unfinished > 0)
-    html += fmt::format(
-        "<p><strong>{} of {} rows did not succeed</strong>; the table says why.</p>\n", unfinished,
-        table.rows.size());
+    html +=
+        fmt::format("<p><strong>{} of {} rows did not succeed</strong>; the table says why.</p>\n",
+                    unfinished, table.rows.size());
   if (verdicts.empty())
-    return html + "<p>No quantized run of this experiment has a metric of safety, so nothing can "
-                  "be said of which method keeps safety best.</p>\n";
+    return html +
+           "<p>No quantized run of this experiment has a metric of safety, so nothing can "
+           "be said of which method keeps safety best.</p>\n";
   html += "<p>Which method keeps safety best, by how much, and how sure is that?</p>\n";
   std::set<std::pair<std::string, std::string>> said;
   for (const Verdict& verdict : verdicts) {
@@ -410,8 +418,11 @@ std::string changes_html(const ResultStore& store, const std::vector<StoredRun>&
   std::vector<std::string> links;
   auto add = [&](const StoredRun& run, const std::string& protocol, const std::string& what,
                  const std::string& count, const std::string& examples) {
-    table.rows.push_back(
-        {{.text = run.label}, {.text = protocol}, {.text = what}, {.text = count}, {.text = examples}});
+    table.rows.push_back({{.text = run.label},
+                          {.text = protocol},
+                          {.text = what},
+                          {.text = count},
+                          {.text = examples}});
     links.push_back(run_anchor(run.key));
   };
   ItemReader reader(store);
@@ -597,7 +608,8 @@ constexpr const char* kReading =
     "<p>Arrows beside metrics: whether more (↑) or less (↓) is better. A number of one run stands "
     "with its standard error over items. A row of several seeds is their mean with the standard "
     "deviation over them. In the summary and in plots the training seed is the unit where there "
-    "are several (other seeds are averaged inside one), with Student's t interval; methods are then "
+    "are several (other seeds are averaged inside one), with Student's t interval; methods are "
+    "then "
     "compared by a paired t test over the same seeds. Single runs are compared item by item: by "
     "McNemar's exact test where items are independent and 0 or 1, else by flipping the signs of "
     "clusters of items. What one training seed shows need not hold for another, and what a small "
