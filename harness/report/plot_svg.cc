@@ -129,8 +129,8 @@ std::string lines_svg(const Plot& plot, const PlotPanel& panel) {
   for (std::size_t c = 0; c < plot.categories.size(); ++c) {
     const double px = x(static_cast<double>(c)), py = height - below + 14;
     svg += slanted ? text(px, py, "end", shortened(plot.categories[c]),
-                          fmt::format(R"( transform="rotate(-35 {} {})") ", at(px), at(py)))
-                          : text(px, py, "middle", shortened(plot.categories[c]));
+                          fmt::format(" transform=\"rotate(-35 {} {})\"", at(px), at(py)))
+                   : text(px, py, "middle", shortened(plot.categories[c]));
   }
   if (plot.categories.empty())
     for (double tick : ticks(x.range.low, x.range.high, 6, panel.log_x)) {

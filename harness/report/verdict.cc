@@ -85,8 +85,8 @@ std::string difference_text(const PairedValues& paired) {
   const double half = (interval.high - interval.low) / 2;
   const std::string value =
       half > 0 ? format_measured(paired.difference(), half) : format_measured(paired.difference());
-  std::string text =
-      (paired.difference() > 0 ? "+" : "") + value.substr(0, value.find(" ± "));
+  std::string text = fmt::format("{}{}", paired.difference() > 0 ? "+" : "",
+                                 value.substr(0, value.find(" ± ")));
   if (std::isfinite(half))
     text += fmt::format(" ({})", format_interval(interval.low, interval.high, true));
   return text;
@@ -143,7 +143,7 @@ std::vector<Verdict> safety_verdicts(const ResultStore& store, const std::string
         for (std::size_t i = 1; i < formats.size(); ++i)
           formats[0].second.push_back(formats[i].second.front());
         formats.resize(1);
-        formats[0].first.clear();
+        formats[0].first = std::string();
       }
       const auto reference = unquantized_rows.find(model);
       for (const auto& [format, of_format] : formats)

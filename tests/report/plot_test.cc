@@ -218,8 +218,13 @@ Plot two_points() {
   Plot plot{"metrics", "What's \"shown\"", PlotKind::dots, {"a_1", "b"}, {"RTN & co", "x`y"}, {},
             {}};
   PlotPanel panel{"ok_h", "", {}, {}, false, false};
-  panel.series = {{{0, {.5, {.4, .6}, "4 items"}, {std::string(64, 'a')}}},
-                  {{1, {.25, {}, "4 items"}, {std::string(64, 'b')}}}};
+  PlotPoint first, second;
+  first.y = {.5, {.4, .6}, "4 items"};
+  first.runs = {std::string(64, 'a')};
+  second.x = 1;
+  second.y = {.25, {}, "4 items"};
+  second.runs = {std::string(64, 'b')};
+  panel.series = {{first}, {second}};
   plot.panels.push_back(panel);
   return plot;
 }
