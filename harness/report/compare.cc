@@ -229,11 +229,9 @@ std::vector<Table> compare(const Sides& sides, const CompareOptions& options) {
 struct NamedRow {
   std::vector<StoredRun> runs;
   std::vector<MetricName> metrics;
-  std::string experiment;
 
   NamedRow(const ResultStore& store, const std::string& name) {
     const std::vector<RunName> found = find_runs(store, name);
-    experiment = found.front().experiment;
     for (StoredRun& run : read_runs(store, found.front().experiment_key, metrics))
       if (std::any_of(found.begin(), found.end(),
                       [&](const RunName& wanted) { return wanted.key == run.key; }))

@@ -12,9 +12,9 @@
 namespace harness {
 
 struct CompareOptions {
-  std::size_t items = 0;         // list at most so many items of each eval that changed
-  std::optional<double> detect;  // say how many items or seeds would show such a difference
-  TestPlan plan = {};            // for that
+  std::size_t items = 0;              // list at most so many items of each eval that changed
+  std::optional<double> detect = {};  // say how many items or seeds would show such a difference
+  TestPlan plan = {};                 // for that
 };
 
 /// Two runs side by side: what was measured of both, metric by metric (add_comparisons; Holm over

@@ -68,16 +68,20 @@ Marks find_marks(const ResultStore& store, const std::vector<RowRuns>& rows,
     return p;
   };
 
+  // Row by row, so that the items of each are read once.
+  std::map<MetricName, std::vector<double>> p_values;
+  for (const MetricName& name : columns) p_values[name].resize(rows.size(), std::nan(""));
+  for (std::size_t r = 0; r < rows.size(); ++r)
+    for (const MetricName& name : columns)
+      if (against < rows.size() && r != against)
+        p_values[name][r] = test(rows[against], rows[r], name, tests_against);
   for (const MetricName& name : columns) {
-    if (against < rows.size()) {
-      std::vector<double> p(rows.size(), std::nan(""));
-      for (std::size_t r = 0; r < rows.size(); ++r)
-        if (r != against) p[r] = test(rows[against], rows[r], name, tests_against);
-      p = holm(p);
-      for (std::size_t r = 0; r < rows.size(); ++r)
-        if (!std::isnan(p[r])) marks.p[{r, name}] = p[r];
-    }
+    const std::vector<double> adjusted = holm(p_values[name]);
+    for (std::size_t r = 0; r < rows.size(); ++r)
+      if (!std::isnan(adjusted[r])) marks.p[{r, name}] = adjusted[r];
+  }
 
+  for (const MetricName& name : columns) {
     const std::optional<bool> higher = metric_kind(name.metric).higher_is_better;
     if (!higher) continue;
     std::map<std::string, std::vector<std::pair<double, std::size_t>>> contenders;
