@@ -11,7 +11,7 @@ harness=${HARNESS:-build/release/harness}
 source results/write_results.sh
 
 "$harness" run experiments/smollm2_tasks.toml --db "$database"
-scores=$("$harness" report smollm2_tasks --db "$database" --query results/queries/task_scores.sql)
 write_results smollm2_tasks "SmolLM2-135M-Instruct on tasks of skill and safety" \
   'Command: `HARNESS_DATA=FOLDER bash experiments/smollm2_tasks.sh`. 200 questions a task (MMLU: over all its subjects).' '' \
-  'With 200 questions a standard error is about .03: most differences between rows are within it.' '' "$scores" ''
+  'With 200 questions a standard error is about .03: most differences between rows are within it.' '' \
+  "$(made_by report smollm2_tasks --query queries/task_scores.sql)" ''

@@ -27,12 +27,11 @@ names=(w4a4_world w4a3_world ablation_push_weight_world ablation_k_world ablatio
 for name in "${names[@]}"; do
   # Status 1: a seed whose fine-tune does not meet its gate. It is a failed row, and discarded.
   "$harness" run "experiments/$name.toml" --db "$database" ${SEEDS:+--set "sweep.model.seed=$SEEDS"} || [ $? = 1 ]
-  query() { "$harness" report "$name" --db "$database" --query "results/queries/$1.sql"; }
   write_results "$name" "${titles[$name]}" \
     "Command: \`${SEEDS:+SEEDS='$SEEDS' }bash experiments/world.sh results/results.sqlite $name\`." '' \
     'The training seed is the unit: two calibration seeds are averaged inside each. Mean ± standard deviation over' \
     'training seeds:' '' \
-    "$(query by_training_seed)" '' \
+    "$(made_by report "$name" --query queries/by_training_seed.sql)" '' \
     'Minus OSTQuant, paired by training seed: mean ± standard error (in how many seeds it is above 0):' '' \
-    "$(query against_ostquant)" ''
+    "$(made_by report "$name" --query queries/against_ostquant.sql)" ''
 done

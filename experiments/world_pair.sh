@@ -12,9 +12,8 @@ source results/write_results.sh
 
 # Status 1: a seed whose fine-tune does not meet its gate. It is a failed row, and discarded.
 "$harness" run experiments/world_pair.toml --db "$database" || [ $? = 1 ]
-query() { "$harness" report world_pair --db "$database" --query "results/queries/$1.sql" "${@:2}"; }
-query learning_curves --format csv --out results/world_pair_curves.csv
 write_results world_pair "The world pair over six training seeds" \
   'Command: `bash experiments/world_pair.sh`. Learning curves: [world_pair_curves.csv](world_pair_curves.csv).' '' \
   'Training, with what the gate saw last of the validation items (95 % of each are asked for):' '' \
-  "$(query training)" ''
+  "$(made_by report world_pair --query queries/training.sql)" '' \
+  '<!-- $ harness report world_pair --query queries/learning_curves.sql --format csv --out world_pair_curves.csv -->'

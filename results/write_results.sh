@@ -1,17 +1,27 @@
 # To be sourced by the scripts under experiments/ that make the files of results/.
-# write_results NAME TITLE TEXT...: of the experiment NAME in $database, results/NAME.md (the table, with TEXT before it
-# and the provenance after), NAME.csv (every digit) and NAME.sql.gz: everything but texts, and with dump=--no-items but
-# items, of which there can be millions.
+# write_results NAME TITLE TEXT...: of the experiment NAME in $database results/NAME.md (TEXT, the table and the
+# provenance) with what it names: NAME.csv (every digit), NAME.html (the page) and NAME.sql.gz, the dump from which
+# rebuild.sh makes all but the text again. dump=--no-items leaves the items out of it, of which there can be millions.
 write_results() {
   local name=$1 title=$2
   shift 2
+  "$harness" report "$name" --db "$database" --format sql ${dump:+"$dump"} | gzip -n9 >"results/$name.sql.gz"
   {
     printf '# %s\n\n' "$title"
     printf '%s\n' "$@"
-    printf 'Every digit: [%s.csv](%s.csv)' "$name" "$name"
+    printf 'Every digit: [%s.csv](%s.csv); the page with plots and every run: [%s.html](%s.html)' "$name"{,,,}
     printf '; all that is stored%s: `gunzip -c %s.sql.gz | sqlite3 new.sqlite`.\n\n' "${dump:+ but items}" "$name"
-    "$harness" report "$name" --db "$database" --provenance
+    printf '<!-- $ harness report %s --format csv --out %s.csv -->\n' "$name" "$name"
+    printf '<!-- $ harness report %s --format html --out %s.html -->\n' "$name" "$name"
+    made_by report "$name" --provenance
   } >"results/$name.md"
-  "$harness" report "$name" --db "$database" --format csv --out "results/$name.csv"
-  "$harness" report "$name" --db "$database" --format sql ${dump:+"$dump"} | gzip -n9 >"results/$name.sql.gz"
+  HARNESS=$harness bash results/rebuild.sh "$name.md"
+}
+
+# made_by report NAME ...: for TEXT, the place of what this command of harness prints.
+made_by() { printf '<!-- $ harness %s -->\n<!-- $ -->\n' "$*"; }
+
+# plot NAME PLOT: for TEXT, the plot PLOT of the experiment NAME (harness plot NAME --list).
+plot() {
+  printf '<!-- $ harness plot %s %s --out . -->\n![%s](%s_%s.svg)\n' "$1" "$2" "$2" "$1" "$2"
 }

@@ -4,6 +4,7 @@
 
 #include "harness/app/commands.h"
 #include "harness/data/file.h"
+#include "harness/report/html_page.h"
 #include "harness/report/main_table.h"
 #include "harness/report/paired_table.h"
 #include "harness/report/render.h"
@@ -12,24 +13,36 @@
 
 namespace harness {
 
-namespace {
-
-struct ReportArguments {
-  std::string experiment, format = "markdown", out, query, reference;
-  bool provenance = false, no_items = false;
-};
-
 std::string render(const Table& table, const std::string& format) {
-  if (format == "markdown") return to_markdown(table);
+  if (format == "markdown" || format == "md") return to_markdown(table);
+  if (format == "latex") return to_latex(table);
   return format == "csv" ? to_csv(table) : to_text(table);
 }
 
+void write_output(const std::string& text, const std::string& out) {
+  if (out.empty()) {
+    std::cout << text;
+    return;
+  }
+  std::ofstream file(out, std::ios::binary);
+  file << text;
+  if (!file.flush()) throw Error(out, "this file cannot be written");
+}
+
+namespace {
+
+struct ReportArguments {
+  std::string experiment, format = "markdown", out, query, reference, against;
+  bool provenance = false, no_items = false;
+};
+
 std::string report_text(const ResultStore& store, const ReportArguments& arguments) {
   if (arguments.format == "sql") return dump(store, arguments.experiment, !arguments.no_items);
+  if (arguments.format == "html") return to_html_page(store, arguments.experiment);
   Table table = !arguments.reference.empty()
                     ? paired_table(store, arguments.experiment, arguments.reference)
                 : arguments.query.empty()
-                    ? main_table(store, arguments.experiment)
+                    ? main_table(store, arguments.experiment, kMainTableSql, arguments.against)
                     : query_table(store, arguments.experiment, read_text_file(arguments.query));
   std::string text = render(table, arguments.format);
   if (arguments.provenance)
@@ -50,8 +63,9 @@ void add_report(CLI::App& app, Session&) {
       ->required();
   command
       ->add_option("--format", arguments->format,
-                   "markdown, csv, text, or sql: a dump that sqlite3 reads back")
-      ->check(CLI::IsMember({"markdown", "csv", "text", "sql"}))
+                   "markdown (md), latex (a tabular for \\input), csv, text; html: a page with the "
+                   "summary, plots and every run; or sql: a dump that sqlite3 reads back")
+      ->check(CLI::IsMember({"markdown", "md", "latex", "csv", "text", "html", "sql"}))
       ->capture_default_str();
   command->add_option("--query", arguments->query,
                       "file with a query of your own; :experiment in it is the experiment's key");
@@ -59,6 +73,12 @@ void add_report(CLI::App& app, Session&) {
       ->add_option("--reference", arguments->reference,
                    "compare the other runs with the one of this label, item by item")
       ->excludes("--query");
+  command
+      ->add_option("--against", arguments->against,
+                   "test the table's values against the run of this label instead of the "
+                   "unquantized one")
+      ->excludes("--query")
+      ->excludes("--reference");
   command->add_flag("--provenance", arguments->provenance,
                     "add under which conditions the results were made");
   command->add_flag("--no-items", arguments->no_items,
@@ -69,17 +89,13 @@ void add_report(CLI::App& app, Session&) {
       "Examples:\n"
       "  harness report quickstart --provenance\n"
       "  harness report quickstart --format csv --out table.csv\n"
+      "  harness report quickstart --format html --out quickstart.html\n"
       "  harness report quickstart --reference \"as shipped\"\n"
+      "  harness report w4a4_world --against OSTQuant\n"
       "  harness report quickstart --format sql | gzip > quickstart.sql.gz");
   command->callback([=] {
-    std::string text = report_text(*ResultStore::open_read_only(database->path), *arguments);
-    if (arguments->out.empty()) {
-      std::cout << text;
-      return;
-    }
-    std::ofstream file(arguments->out, std::ios::binary);
-    file << text;
-    if (!file.flush()) throw Error(arguments->out, "this file cannot be written");
+    write_output(report_text(*ResultStore::open_read_only(database->path), *arguments),
+                 arguments->out);
   });
 }
 

@@ -16,6 +16,8 @@ class App;
 
 namespace harness {
 
+struct Table;
+
 /// What the subcommands share.
 struct Session {
   Plugins plugins;
@@ -52,7 +54,15 @@ struct ExperimentArguments {
 int run_and_report(const Experiment& experiment, const Session& session,
                    const std::string& database, const std::string& reference = {});
 
+/// A table as markdown (md), latex, csv or text.
+std::string render(const Table& table, const std::string& format);
+
+/// Writes to the file `out`, or where it is empty to standard output.
+/// @throws Error where the file cannot be written
+void write_output(const std::string& text, const std::string& out);
+
 // Each adds its subcommand, whose callback does the work and sets session.exit_code.
+void add_compare(CLI::App& app, Session& session);
 void add_describe(CLI::App& app, Session& session);
 void add_doctor(CLI::App& app, Session& session);
 void add_eval(CLI::App& app, Session& session);
@@ -60,10 +70,12 @@ void add_generate(CLI::App& app, Session& session);
 void add_labels(CLI::App& app, Session& session);
 void add_list(CLI::App& app, Session& session);
 void add_logits(CLI::App& app, Session& session);
+void add_plot(CLI::App& app, Session& session);
 void add_quantize(CLI::App& app, Session& session);
 void add_report(CLI::App& app, Session& session);
 void add_rescore(CLI::App& app, Session& session);
 void add_run(CLI::App& app, Session& session);
+void add_samples(CLI::App& app, Session& session);
 void add_show(CLI::App& app, Session& session);
 void add_sql(CLI::App& app, Session& session);
 void add_tokenize(CLI::App& app, Session& session);

@@ -2,6 +2,7 @@
 #include <string>
 #include <vector>
 
+#include "harness/report/csv_lines.h"
 #include "harness/report/render.h"
 
 namespace harness {
@@ -41,6 +42,21 @@ std::string detail(const Cell& cell, const std::string& name) {
 }
 
 }  // namespace
+
+std::vector<std::vector<std::string>> csv_lines(std::string_view text) {
+  std::vector<std::vector<std::string>> lines;
+  while (!text.empty()) {
+    std::string_view line = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(text.size(), line.size() + 1));
+    std::vector<std::string>& fields = lines.emplace_back();
+    for (std::size_t comma; (comma = line.find(',')) != std::string_view::npos;
+         line.remove_prefix(comma + 1))
+      fields.emplace_back(line.substr(0, comma));
+    fields.emplace_back(line);
+  }
+  lines.erase(lines.begin());
+  return lines;
+}
 
 std::string to_csv(const Table& table) {
   std::vector<std::vector<std::string>> details;

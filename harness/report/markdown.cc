@@ -39,7 +39,7 @@ std::string to_markdown(const Table& table) {
     lines[0].push_back(
         column.group.empty() ? title : fmt::format("{}<br>{}", escaped(column.group), title));
     for (std::size_t r = 0; r < table.rows.size(); ++r)
-      lines[r + 1].push_back(escaped(table.rows[r][c].text));
+      lines[r + 1].push_back(escaped(marked_text(table.rows[r][c])));
   }
 
   std::string text;

@@ -3,104 +3,17 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
-#include <cmath>
 #include <map>
 #include <set>
 
 #include "harness/core/error.h"
 #include "harness/core/text.h"
-#include "harness/report/statistics.h"
 #include "harness/store/lookup.h"
 
 namespace harness {
 namespace {
 
-struct Item {
-  double score = 0;
-  std::string cluster;
-};
-using Items = std::map<std::pair<std::string, std::string>, Item>;  // by id and repeat
-
-struct Metric {
-  std::string name;
-  double value = 0;
-};
-/// What one eval measured of one run.
-struct Measured {
-  std::string protocol, attempt;
-  std::vector<Metric> metrics;
-};
-struct Run {
-  std::string label, seed;
-  std::vector<Measured> evals;
-};
-
-double number(const std::optional<std::string>& text) {
-  double value = std::nan("");
-  if (text) std::from_chars(text->data(), text->data() + text->size(), value);
-  return value;
-}
-
-std::vector<Run> read_runs(const ResultStore& store, const std::string& experiment_key) {
-  const auto found = store.query(
-      "SELECT position, label, seed, protocol, attempt, metric, value, kind = 'eval' AND "
-      "attempt_status = 'succeeded' FROM results WHERE experiment_key = :key "
-      "ORDER BY position, stage_position, metric_position",
-      {{"key", experiment_key}});
-  std::vector<Run> runs;
-  std::string place;
-  for (const auto& row : found.rows) {
-    if (runs.empty() || place != *row[0]) {
-      place = *row[0];
-      runs.push_back({row[1].value_or(""), row[2].value_or(""), {}});
-    }
-    if (row[7].value_or("0") != "1" || !row[5]) continue;
-    std::vector<Measured>& evals = runs.back().evals;
-    if (evals.empty() || evals.back().attempt != *row[4])
-      evals.push_back({row[3].value_or(""), *row[4], {}});
-    evals.back().metrics.push_back({*row[5], number(row[6])});
-  }
-  return runs;
-}
-
-Items read_items(const ResultStore& store, const std::string& attempt) {
-  const auto found =
-      store.query("SELECT id, repeat, score, cluster FROM items WHERE attempt = :attempt",
-                  {{"attempt", attempt}});
-  Items items;
-  for (const auto& row : found.rows)
-    items[{*row[0], *row[1]}] = {number(row[2]), row[3].value_or("")};
-  return items;
-}
-
-/// The scores of the same items in two runs.
-struct Pairs {
-  std::vector<double> reference, run, difference;
-  std::vector<std::string> clusters;
-};
-
-Pairs pair_up(const Items& reference, const Items& run) {
-  Pairs pairs;
-  for (const auto& [id, item] : reference) {
-    auto found = run.find(id);
-    if (found == run.end()) continue;
-    pairs.reference.push_back(item.score);
-    pairs.run.push_back(found->second.score);
-    pairs.difference.push_back(found->second.score - item.score);
-    pairs.clusters.push_back(item.cluster);
-  }
-  return pairs;
-}
-
-bool near(double a, double b) { return std::abs(a - b) <= 1e-9 * std::max(1.0, std::abs(b)); }
-
-const Metric* find_metric(const Measured& measured, const std::string& name) {
-  for (const Metric& metric : measured.metrics)
-    if (metric.name == name) return &metric;
-  return nullptr;
-}
-
+Cell plain(double value) { return {.text = format_measured(value), .exact = shortest(value)}; }
 Cell uncertain(double value, double error) {
   return {.text = format_measured(value, error),
           .exact = shortest(value),
@@ -109,68 +22,160 @@ Cell uncertain(double value, double error) {
 Cell nothing() { return {.text = "–", .exact = "", .details = {{"standard error", ""}}}; }
 
 /// "+0.0312 ± 0.0021": a difference shows its sign.
-Cell difference_cell(double value, double error) {
-  Cell cell = uncertain(value, error);
-  if (value > 0) cell.text = "+" + cell.text;
+Cell difference_cell(const PairedValues& paired) {
+  Cell cell = uncertain(paired.difference(), paired.standard_error());
+  if (paired.difference() > 0) cell.text = "+" + cell.text;
   return cell;
 }
 
-/// The row of a metric; none where it is neither the mean of the scores nor its exponential.
-std::optional<std::vector<Cell>> metric_row(const Run& run, const std::string& protocol,
-                                            const Metric& reference, const Metric& measured,
-                                            const Pairs& pairs) {
-  const double before = mean(pairs.reference), after = mean(pairs.run);
-  const double change = mean(pairs.difference);
-  const double error = clustered_standard_error(pairs.difference, pairs.clusters);
-  std::vector<Cell> row = {{.text = run.label}, {.text = protocol}, {.text = measured.name}};
-  auto value = [](const Metric& metric) {
-    return Cell{.text = format_measured(metric.value), .exact = shortest(metric.value)};
-  };
-  row.push_back(value(reference));
-  row.push_back(value(measured));
-  if (near(reference.value, before) && near(measured.value, after)) {
-    row.push_back(difference_cell(change, error));
-    row.push_back(nothing());
-  } else if (near(reference.value, std::exp(before)) && near(measured.value, std::exp(after))) {
-    // Delta method: the difference of the exponentials moves with P' x' - P x of each item, their
-    // ratio with exp(x' - x).
-    std::vector<double> moves;
-    for (std::size_t i = 0; i < pairs.run.size(); ++i)
-      moves.push_back(measured.value * pairs.run[i] - reference.value * pairs.reference[i]);
-    row.push_back(difference_cell(measured.value - reference.value,
-                                  clustered_standard_error(moves, pairs.clusters)));
-    row.push_back(uncertain(std::exp(change), std::exp(change) * error));
-  } else {
-    return std::nullopt;
-  }
-  const auto up = std::count_if(pairs.difference.begin(), pairs.difference.end(),
-                                [](double difference) { return difference > 0; });
-  const auto down = std::count_if(pairs.difference.begin(), pairs.difference.end(),
-                                  [](double difference) { return difference < 0; });
-  row.push_back({.text = std::to_string(pairs.run.size())});
-  row.push_back({.text = std::to_string(up)});
-  row.push_back({.text = std::to_string(down)});
-  return row;
+Cell interval_cell(const PairedValues& paired) {
+  const Interval interval = paired.interval();
+  const bool ratio = paired.exponential;
+  return {.text = (ratio ? "× " : "") + format_interval(interval.low, interval.high, !ratio),
+          .exact = shortest(interval.low),
+          .details = {{"to", shortest(interval.high)}}};
 }
 
-/// The reference of the run's seed, or the only one.
-const Run* reference_of(const Run& run, const std::vector<const Run*>& references) {
-  for (const Run* reference : references)
-    if (reference->seed == run.seed) return reference;
+/// Delta method: the ratio of the exponentials moves with exp(x' - x).
+Cell ratio_cell(const PairedValues& paired) {
+  if (!paired.exponential) return nothing();
+  const double ratio = paired.value / paired.reference;
+  return uncertain(ratio, ratio * clustered_standard_error(paired.differences(), paired.clusters));
+}
+
+std::vector<double> adjusted_by_family(const std::vector<ComparedMetric>& compared) {
+  std::map<std::string, std::vector<std::size_t>> families;
+  for (std::size_t i = 0; i < compared.size(); ++i) families[compared[i].family].push_back(i);
+  std::vector<double> adjusted(compared.size());
+  for (const auto& [name, members] : families) {
+    std::vector<double> p;
+    for (std::size_t i : members) p.push_back(compared[i].paired.p());
+    p = holm(p);
+    for (std::size_t i = 0; i < members.size(); ++i) adjusted[members[i]] = p[i];
+  }
+  return adjusted;
+}
+
+void add_notes(Table& table, const std::vector<ComparedMetric>& compared) {
+  bool items = false, seeds = false, exponential = false;
+  std::set<std::string> tests;
+  std::map<std::string, std::int64_t> left_out;
+  for (const ComparedMetric& each : compared) {
+    (each.paired.of_seeds() ? seeds : items) = true;
+    exponential = exponential || each.paired.exponential;
+    tests.insert(each.paired.test_name());
+    if (each.paired.left_out > 0)
+      left_out[each.name.metric] = std::max(left_out[each.name.metric], each.paired.left_out);
+  }
+  if (compared.empty()) return;
+  table.notes.push_back(fmt::format(
+      "±: standard error from the differences of {}; higher, lower: how many of them rose or fell",
+      items && seeds ? "items, or of seeds"
+      : seeds        ? "seeds"
+                     : "items"));
+  table.notes.push_back(
+      fmt::format("{:.0f} % interval: {}{}{}", 100 * kConfidence,
+                  items ? "paired bootstrap (of the counts of independent 0/1 items, else of "
+                          "clusters or of blocks of windows)"
+                        : "",
+                  items && seeds ? "; over seeds t"
+                  : seeds        ? "t"
+                                 : "",
+                  exponential ? "; ×: of the ratio" : ""));
+  table.notes.push_back(fmt::format("p: two-sided, of no difference: {}", fmt::join(tests, ", ")));
+  for (const auto& [metric, count] : left_out)
+    table.notes.push_back(fmt::format(
+        "{}: up to {} items have a value of one of the two only and are left out", metric, count));
+}
+
+/// The row of the reference that a row is compared with: that of its model's seeds, or the only
+/// one.
+const RowRuns* reference_of(const RowRuns& row, const std::vector<const RowRuns*>& references) {
+  for (const RowRuns* reference : references)
+    for (const StoredRun* run : *reference)
+      if (run->seeds() == row.front()->seeds()) return reference;
   return references.size() == 1 ? references.front() : nullptr;
+}
+
+/// "RTN", or "RTN (seed 3)" where a label is more than one row.
+std::string row_name(const RowRuns& row, const std::vector<RowRuns>& rows) {
+  const std::string& label = row.front()->label;
+  const bool alone = std::count_if(rows.begin(), rows.end(), [&](const RowRuns& other) {
+                       return other.front()->label == label;
+                     }) == 1;
+  if (alone) return label;
+  std::vector<std::string> seeds;
+  for (const StoredRun* run : row) seeds.push_back(run->seeds());
+  return fmt::format("{} (seed {})", label, fmt::join(seeds, ", "));
+}
+
+/// Metrics that were not compared, by row and reason.
+using Reasons = std::map<std::string, std::vector<std::string>>;
+
+void add_reasons(Table& table, const std::string& row, const Reasons& reasons) {
+  for (const auto& [reason, metrics] : reasons)
+    table.notes.push_back(
+        fmt::format("{}: {}, so not paired: {}", row, reason, fmt::join(metrics, ", ")));
 }
 
 }  // namespace
 
+void add_comparisons(Table& table, const std::vector<ComparedMetric>& compared) {
+  constexpr Alignment kRight = Alignment::right;
+  std::set<std::string> protocols;
+  for (const ComparedMetric& each : compared) protocols.insert(each.name.protocol);
+  const std::string percent = fmt::format("{:.0f} % interval", 100 * kConfidence);
+  for (Column column :
+       std::vector<Column>{{.title = "protocol", .machine_only = protocols.size() < 2},
+                           {.title = "metric"},
+                           {.title = "reference", .alignment = kRight},
+                           {.title = "value", .alignment = kRight},
+                           {.title = "difference", .alignment = kRight},
+                           {.title = percent, .alignment = kRight},
+                           {.title = "ratio", .alignment = kRight},
+                           {.title = "p (Holm)", .alignment = kRight},
+                           {.title = "test", .machine_only = true},
+                           {.title = "items", .alignment = kRight},
+                           {.title = "higher", .alignment = kRight},
+                           {.title = "lower", .alignment = kRight}})
+    table.columns.push_back(std::move(column));
+  const std::vector<double> adjusted = adjusted_by_family(compared);
+  for (std::size_t i = 0; i < compared.size(); ++i) {
+    const PairedValues& paired = compared[i].paired;
+    std::vector<Cell> row = compared[i].leading;
+    row.push_back({.text = compared[i].name.protocol});
+    row.push_back({.text = compared[i].name.metric});
+    row.push_back(plain(paired.reference));
+    row.push_back(plain(paired.value));
+    row.push_back(difference_cell(paired));
+    row.push_back(interval_cell(paired));
+    row.push_back(ratio_cell(paired));
+    row.push_back({.text = format_p(adjusted[i]),
+                   .exact = shortest(adjusted[i]),
+                   .details = {{"unadjusted", shortest(paired.p())}}});
+    row.push_back({.text = paired.test()});
+    row.push_back(
+        {.text = fmt::format("{}{}", paired.before.size(), paired.of_seeds() ? " seeds" : ""),
+         .exact = std::to_string(paired.before.size())});
+    row.push_back({.text = std::to_string(paired.higher())});
+    row.push_back({.text = std::to_string(paired.lower())});
+    table.rows.push_back(std::move(row));
+  }
+  if (protocols.size() == 1) table.notes.push_back("Protocol: " + *protocols.begin());
+  add_notes(table, compared);
+}
+
 Table paired_table(const ResultStore& store, const std::string& experiment,
                    const std::string& reference) {
   const ExperimentName found = find_experiment(store, experiment);
-  const std::vector<Run> runs = read_runs(store, found.key);
-  std::vector<const Run*> references;
+  std::vector<MetricName> metrics;
+  const std::vector<StoredRun> runs = read_runs(store, found.key, metrics);
+  const std::vector<RowRuns> rows = group_by_seed(runs);
+  std::vector<const RowRuns*> references;
   std::set<std::string> labels;
-  for (const Run& run : runs) {
-    labels.insert(run.label);
-    if (run.label == reference) references.push_back(&run);
+  for (const RowRuns& row : rows) {
+    labels.insert(row.front()->label);
+    if (row.front()->label == reference) references.push_back(&row);
   }
   if (references.empty())
     throw Error(fmt::format("experiment {}", found.name),
@@ -178,67 +183,38 @@ Table paired_table(const ResultStore& store, const std::string& experiment,
                 fmt::format("one of {}", fmt::join(labels, ", ")));
 
   Table table;
-  table.caption = fmt::format("{}: each run against {}, item by item", found.name, reference);
-  const Alignment right = Alignment::right;
-  table.columns = {{.title = "run"},
-                   {.title = "protocol"},
-                   {.title = "metric"},
-                   {.title = "reference", .alignment = right},
-                   {.title = "value", .alignment = right},
-                   {.title = "difference", .alignment = right},
-                   {.title = "ratio", .alignment = right},
-                   {.title = "items", .alignment = right},
-                   {.title = "higher", .alignment = right},
-                   {.title = "lower", .alignment = right}};
-  for (const Run& run : runs) {
-    if (run.label == reference) continue;
-    const Run* against = reference_of(run, references);
-    bool compared = false;
-    for (const Measured& measured : run.evals) {
-      if (!against) break;
-      auto other =
-          std::find_if(against->evals.begin(), against->evals.end(),
-                       [&](const Measured& each) { return each.protocol == measured.protocol; });
-      if (other == against->evals.end()) continue;
-      const Items before = read_items(store, other->attempt);
-      const Items after = read_items(store, measured.attempt);
-      const Pairs pairs = pair_up(before, after);
-      if (pairs.run.empty() || pairs.run.size() != before.size() ||
-          pairs.run.size() != after.size()) {
-        table.notes.push_back(fmt::format(
-            "{}, {}: not compared, {} of its {} items are among the reference's {} (another "
-            "tokenizer, or another number of items)",
-            run.label, measured.protocol, pairs.run.size(), after.size(), before.size()));
-        compared = true;
+  table.caption = fmt::format("{}: each run against {}", found.name, reference);
+  table.columns = {{.title = "run"}};
+  ItemReader reader(store);
+  std::vector<ComparedMetric> compared;
+  for (const RowRuns& row : rows) {
+    if (row.front()->label == reference) continue;
+    const std::string name = row_name(row, rows);
+    const RowRuns* against = reference_of(row, references);
+    Reasons reasons;
+    bool measured_both = false;
+    for (const MetricName& metric : metrics) {
+      if (!against || values_by_seed(row, metric).empty() ||
+          values_by_seed(*against, metric).empty())
         continue;
-      }
-      std::vector<std::string> others;
-      for (const Metric& metric : measured.metrics) {
-        const Metric* base = find_metric(*other, metric.name);
-        auto row = base ? metric_row(run, measured.protocol, *base, metric, pairs) : std::nullopt;
-        if (row)
-          table.rows.push_back(std::move(*row));
-        else
-          others.push_back(metric.name);
-      }
-      if (!others.empty())
-        table.notes.push_back(fmt::format("{}, {}: no mean over items, so not paired: {}",
-                                          run.label, measured.protocol, fmt::join(others, ", ")));
-      compared = true;
+      measured_both = true;
+      Comparison comparison = compare_rows(reader, *against, reader, row, metric);
+      if (comparison.paired)
+        compared.push_back({{{.text = name}},
+                            metric,
+                            std::move(*comparison.paired),
+                            metric.protocol + "\n" + metric.metric});
+      else
+        reasons[metric.protocol + ": " + comparison.why_not].push_back(metric.metric);
     }
-    if (!compared)
+    add_reasons(table, name, reasons);
+    if (!measured_both)
       table.notes.push_back(
-          fmt::format("{}: nothing was measured of it and of the reference too", run.label));
+          fmt::format("{}: nothing was measured of it and of the reference too", name));
   }
-  std::set<std::string> protocols;
-  for (const auto& row : table.rows) protocols.insert(row[1].text);
-  if (protocols.size() == 1) {
-    table.columns[1].machine_only = true;
-    table.notes.push_back("Protocol: " + *protocols.begin());
-  }
-  table.notes.push_back(
-      "±: standard error from the items' differences; higher, lower: items whose score rose or "
-      "fell");
+  add_comparisons(table, compared);
+  if (!compared.empty())
+    table.notes.push_back("(Holm): adjusted for the runs that a metric is compared of");
   return table;
 }
 

@@ -15,6 +15,9 @@ std::string to_markdown(const Table& table);
 /// and the details of cells included; no caption, no notes.
 std::string to_csv(const Table& table);
 
+/// A tabular of LaTeX with booktabs' rules, notes below it, everything escaped: for \input.
+std::string to_latex(const Table& table);
+
 /// For a terminal: columns aligned by how wide characters are shown, long texts broken into lines
 /// of at most `widest` columns, notes below.
 std::string to_text(const Table& table, std::size_t widest = 60);

@@ -48,6 +48,29 @@ std::string format_measured(double value, std::optional<double> uncertainty) {
   return uncertainty ? text + " ± 0" : text;
 }
 
+std::string marked_text(const Cell& cell) {
+  const std::string marks = std::string(cell.best ? "★" : "") + (cell.differs ? "†" : "");
+  return marks.empty() ? cell.text : marks + " " + cell.text;
+}
+
+std::string format_interval(double low, double high, bool signs) {
+  if (std::isnan(low) || std::isnan(high)) return "–";
+  const double half = (high - low) / 2;
+  const int decimals = half > 0 && std::isfinite(half) ? std::min(12, decimals_for(half, 2)) : 4;
+  auto text = [&](double value) {
+    return signs ? fmt::format("{:+.{}f}", value, decimals)
+                 : fmt::format("{:.{}f}", value, decimals);
+  };
+  return fmt::format("{} to {}", text(low), text(high));
+}
+
+std::string format_p(double p) {
+  constexpr double kSmall = 1e-4;
+  if (std::isnan(p)) return "–";
+  if (p < kSmall) return "<0.0001";
+  return p >= 0.995 ? "1" : fmt::format("{:.{}f}", p, decimals_for(p, 2));
+}
+
 Table result_table(const ResultStore::ResultSet& result) {
   Table table;
   for (std::size_t c = 0; c < result.columns.size(); ++c) {

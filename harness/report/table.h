@@ -24,6 +24,8 @@ struct Cell {
       {};  // for machines where it differs: every digit, empty for nothing
   // Further columns for machines, after this one: {"standard error", "0.4170..."}.
   std::vector<std::pair<std::string, std::string>> details = {};
+  bool best = false;     // of its column, outside noise: "★"
+  bool differs = false;  // from the table's reference, outside noise: "†"
 };
 
 /// A table before it is Markdown, CSV or text. Every row has as many cells as there are columns.
@@ -34,6 +36,9 @@ struct Table {
   std::vector<std::string> notes;  // under the table, one line each
 };
 
+/// The text for people behind its marks: "★† 0.934 ± 0.032".
+std::string marked_text(const Cell& cell);
+
 /// What a query gave, as it is: numbers to the right, NULL as NULL.
 Table result_table(const ResultStore::ResultSet& result);
 
@@ -41,5 +46,11 @@ Table result_table(const ResultStore::ResultSet& result);
 /// value to the same place ("23.11 ± 0.42"); four significant digits where none is known. NaN and
 /// infinities are words.
 std::string format_measured(double value, std::optional<double> uncertainty = std::nullopt);
+
+/// "-0.031 to +0.004": two digits of half the width, and a sign where `signs`; "–" where unknown.
+std::string format_interval(double low, double high, bool signs);
+
+/// A probability for people: two digits, "<0.0001" below that, "–" where unknown.
+std::string format_p(double p);
 
 }  // namespace harness

@@ -110,7 +110,7 @@ std::string to_text(const Table& table, std::size_t widest) {
   for (const Column* column : columns) rows[0].push_back({column->title});
   for (const auto& row : table.rows) {
     rows.emplace_back();
-    for (std::size_t c : shown) rows.back().push_back(wrapped(row[c].text, widest));
+    for (std::size_t c : shown) rows.back().push_back(wrapped(marked_text(row[c]), widest));
   }
   std::vector<std::size_t> widths(shown.size(), 0);
   for (const auto& row : rows)

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Sets everything up: Debian packages (packages.txt), wheels (wheels.txt), configure and build.
+# Sets everything up: Debian packages (packages.txt; for the tests packages_tests.txt too), wheels (wheels.txt),
+# configure and build.
 #   bash harness/setup/setup.sh [PRESET [TARGET...]]
 # PRESET is one of CMakePresets.json (default release), TARGETs are what to build (default harness, the
 # program alone; all adds the tests). What is there already is left alone, without a look at the network.
@@ -51,11 +52,13 @@ find_folders() {
   export HARNESS_TORCH
 }
 
+wanted_packages() { for list in "${package_lists[@]}"; do entries "$setup_folder/$list"; done; }
+
 # Prints the packages that are not installed: one call of dpkg-query for all.
 missing_packages() {
   command -v dpkg-query >/dev/null || return 0
-  comm -23 <(entries "$setup_folder/packages.txt" | sort) \
-    <(entries "$setup_folder/packages.txt" |
+  comm -23 <(wanted_packages | sort) \
+    <(wanted_packages |
       xargs dpkg-query --show --showformat='${db:Status-Status} ${Package}\n' 2>/dev/null |
       sed -n 's/^installed //p' | sort)
 }
@@ -196,11 +199,13 @@ build() {
   say "build/$preset is up to date ($* in $((SECONDS - start)) s)"
 }
 
+if [ $# -eq 0 ]; then set -- release; fi
+if [ $# -eq 1 ]; then set -- "$1" harness; fi
+package_lists=(packages.txt)
+case " ${*:2} " in *" all "*) package_lists+=(packages_tests.txt) ;; esac
 check_platform
 find_folders
 command -v dpkg-query >/dev/null ||
   say "this is no Debian: what CMake misses below has to be installed by hand (harness/setup/packages.txt)"
 provide
-if [ $# -eq 0 ]; then set -- release; fi
-if [ $# -eq 1 ]; then set -- "$1" harness; fi
 build "$@"

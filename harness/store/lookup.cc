@@ -56,7 +56,15 @@ ExperimentName find_experiment(const ResultStore& store, const std::string& name
               "", "give more digits");
 }
 
-RunName find_run(const ResultStore& store, const std::string& label_or_key) {
+namespace {
+
+struct Candidate {
+  RunName run;
+  std::string seed;
+};
+
+/// What a name may mean, each run once.
+std::vector<Candidate> candidates_for(const ResultStore& store, const std::string& label_or_key) {
   // Current runs of the latest version of each experiment come first; the rest is reached by key
   // only.
   const auto found = store.query(R"(
@@ -68,30 +76,29 @@ RunName find_run(const ResultStore& store, const std::string& label_or_key) {
     JOIN experiments e ON e.key = c.experiment_key
     JOIN runs r ON r.key = c.run_key
     ORDER BY latest DESC, e.used_at DESC, e.key, c.position, c.used_at DESC, c.run_key)");
-  struct Candidate {
-    RunName run;
-    std::string seed;
-  };
   std::vector<Candidate> by_label, by_key;
   std::vector<std::string> labels;
+  auto add = [](std::vector<Candidate>& list, const Candidate& candidate) {
+    if (std::none_of(list.begin(), list.end(),
+                     [&](const Candidate& c) { return c.run.key == candidate.run.key; }))
+      list.push_back(candidate);
+  };
   for (const auto& row : found.rows) {
     const Candidate candidate{{*row[0], *row[1], *row[2], *row[3]}, *row[4]};
     const RunName& run = candidate.run;
     if (*row[5] == "1") {
       add_distinct(labels, run.label);
       if (label_or_key == run.label || label_or_key == run.experiment + "/" + run.label)
-        by_label.push_back(candidate);
+        add(by_label, candidate);
     }
-    const bool seen = std::any_of(by_key.begin(), by_key.end(),
-                                  [&](const Candidate& c) { return c.run.key == run.key; });
-    if (names_key(label_or_key, run.key) && !seen) by_key.push_back(candidate);
+    if (names_key(label_or_key, run.key)) add(by_key, candidate);
   }
-  const std::vector<Candidate>& matches = by_label.empty() ? by_key : by_label;
-  if (matches.empty()) throw_unknown(store, "run", label_or_key, labels);
-  const bool one_run = std::all_of(matches.begin(), matches.end(), [&](const Candidate& c) {
-    return c.run.key == matches.front().run.key;
-  });
-  if (one_run) return matches.front().run;
+  if (by_label.empty() && by_key.empty()) throw_unknown(store, "run", label_or_key, labels);
+  return by_label.empty() ? by_key : by_label;
+}
+
+[[noreturn]] void throw_ambiguous(const ResultStore& store, const std::string& label_or_key,
+                                  const std::vector<Candidate>& matches) {
   std::vector<std::string> candidates;
   for (const Candidate& c : matches)
     candidates.push_back(fmt::format("{} ({}/{}, seed {})", c.run.key.substr(0, kShownKeyDigits),
@@ -100,6 +107,26 @@ RunName find_run(const ResultStore& store, const std::string& label_or_key) {
               fmt::format("\"{}\" means {} runs: {}", label_or_key, matches.size(),
                           fmt::join(candidates, ", ")),
               "", "say EXPERIMENT/LABEL or the beginning of the key");
+}
+
+}  // namespace
+
+std::vector<RunName> find_runs(const ResultStore& store, const std::string& label_or_key) {
+  const std::vector<Candidate> matches = candidates_for(store, label_or_key);
+  std::vector<RunName> runs;
+  for (const Candidate& c : matches) {
+    if (c.run.experiment_key != matches.front().run.experiment_key ||
+        c.run.label != matches.front().run.label)
+      throw_ambiguous(store, label_or_key, matches);
+    runs.push_back(c.run);
+  }
+  return runs;
+}
+
+RunName find_run(const ResultStore& store, const std::string& label_or_key) {
+  const std::vector<Candidate> matches = candidates_for(store, label_or_key);
+  if (matches.size() > 1) throw_ambiguous(store, label_or_key, matches);
+  return matches.front().run;
 }
 
 }  // namespace harness

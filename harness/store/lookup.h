@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "harness/store/result_store.h"
 
@@ -20,6 +21,9 @@ ExperimentName find_experiment(const ResultStore& store, const std::string& name
 struct RunName {
   std::string key, label, experiment_key, experiment;
 };
+/// All seeds of one label of one experiment, or the one run of a key, in the file's order. Throws
+/// Error that lists the candidates when there is none, or when several experiments have the label.
+std::vector<RunName> find_runs(const ResultStore& store, const std::string& label_or_key);
 /// Throws Error that lists the candidates when there is none or more than one.
 RunName find_run(const ResultStore& store, const std::string& label_or_key);
 

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <set>
 #include <string_view>
@@ -123,12 +124,9 @@ Statement prepare(const Connection& connection, const std::string& sql) {
   return statement;
 }
 
-}  // namespace
-
-ResultStore::ResultSet ResultStore::query(
-    const std::string& sql,
-    const std::vector<std::pair<std::string, std::string>>& parameters) const {
-  const Connection& connection = state_->connection;
+/// The one statement that `sql` holds, with its parameters.
+Statement prepare(const Connection& connection, const std::string& sql,
+                  const ResultStore::Parameters& parameters) {
   Statement statement = prepare(connection, sql);
   for (int i = 1; i <= sqlite3_bind_parameter_count(statement.get()); ++i) {
     const char* name = sqlite3_bind_parameter_name(statement.get(), i);
@@ -140,7 +138,14 @@ ResultStore::ResultSet ResultStore::query(
                   fmt::format("the statement's parameter {} has no value", name ? name : "?"));
     statement.bind(i, given->second);
   }
+  return statement;
+}
 
+}  // namespace
+
+ResultStore::ResultSet ResultStore::query(const std::string& sql,
+                                          const Parameters& parameters) const {
+  Statement statement = prepare(state_->connection, sql, parameters);
   ResultSet result;
   for (int c = 0; c < statement.columns(); ++c) result.columns.push_back(statement.column_name(c));
   while (statement.step()) {
@@ -160,6 +165,28 @@ ResultStore::ResultSet ResultStore::query(
     result.numeric.push_back(std::move(numeric));
   }
   return result;
+}
+
+void ResultStore::for_each(const std::string& sql, const Parameters& parameters,
+                           const std::function<void(const Row&)>& take) const {
+  Statement statement = prepare(state_->connection, sql, parameters);
+  while (statement.step()) take(Row(statement.get()));
+}
+
+std::string_view ResultStore::Row::text(int column) const {
+  const unsigned char* bytes = sqlite3_column_text(statement_, column);
+  if (!bytes) return {};
+  return {reinterpret_cast<const char*>(bytes),
+          static_cast<std::size_t>(sqlite3_column_bytes(statement_, column))};
+}
+
+double ResultStore::Row::real(int column) const {
+  if (sqlite3_column_type(statement_, column) == SQLITE_NULL) return std::nan("");
+  return sqlite3_column_double(statement_, column);
+}
+
+std::int64_t ResultStore::Row::integer(int column) const {
+  return sqlite3_column_int64(statement_, column);
 }
 
 }  // namespace harness

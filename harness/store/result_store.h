@@ -2,11 +2,15 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
+
+struct sqlite3_stmt;
 
 namespace harness {
 
@@ -154,13 +158,26 @@ class ResultStore {
         rows;                                // NULL is nullopt; doubles keep every digit
     std::vector<std::vector<bool>> numeric;  // which cells are numbers
   };
+  using Parameters = std::vector<std::pair<std::string, std::string>>;
   /// Runs one statement that only reads; a statement that would write, or attach a file, is an
   /// Error.
   /// @param parameters  values of the statement's :names, as text; all of them must be given, and a
-  /// value
-  ///                    that it does not name is ignored
-  ResultSet query(const std::string& sql,
-                  const std::vector<std::pair<std::string, std::string>>& parameters = {}) const;
+  ///                    value that it does not name is ignored
+  ResultSet query(const std::string& sql, const Parameters& parameters = {}) const;
+
+  /// The row that a statement stands on. Texts are good until the next one.
+  class Row {
+   public:
+    explicit Row(sqlite3_stmt* statement) : statement_(statement) {}
+    std::string_view text(int column) const;  // empty: NULL
+    double real(int column) const;            // NaN: NULL
+    std::int64_t integer(int column) const;   // 0: NULL
+   private:
+    sqlite3_stmt* statement_;
+  };
+  /// As query, for more rows than should be kept: hands each to `take`.
+  void for_each(const std::string& sql, const Parameters& parameters,
+                const std::function<void(const Row&)>& take) const;
 
  private:
   struct State;

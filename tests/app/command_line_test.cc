@@ -69,15 +69,66 @@ TEST_F(CommandLineTest, RunPrintsTheTableAndReportPrintsItAgain) {
   EXPECT_EQ(harness("report tiny --format csv --out t.csv").status, 0);
   EXPECT_THAT(test::read_file(folder_ / "t.csv"), HasSubstr("w4a4kv4"));
   EXPECT_THAT(harness("report tiny --provenance").out, HasSubstr("model.digest"));
+  EXPECT_THAT(harness("report tiny --format md").out, HasSubstr("| RTN"));
+  EXPECT_THAT(harness("report tiny --format latex").out, HasSubstr("\\begin{tabular}"));
+  EXPECT_THAT(harness("report tiny --format html").out, HasSubstr("<!doctype html>"));
   test::write_file(folder_ / "q.sql",
                    "select label from results where experiment_key = :experiment");
   EXPECT_THAT(harness("report tiny --query q.sql --format csv").out, HasSubstr("label\nfull\n"));
   EXPECT_THAT(harness("report tiny --format sql").out, HasSubstr("INSERT INTO"));
+  EXPECT_EQ(harness("report tiny --against nobody").status, 2);
   Outcome show = harness("show RTN");
   EXPECT_EQ(show.status, 0) << show.error;
   EXPECT_THAT(show.out, AllOf(HasSubstr("harness.commit"), HasSubstr("perplexity")));
   Outcome sql = harness("sql \"select count(*) as n from items\" --csv");
   EXPECT_EQ(sql.out, "n\n8\n") << sql.error;
+}
+
+TEST_F(CommandLineTest, PlotDrawsWhatTheExperimentHas) {
+  write_experiment(kTwoRuns);
+  ASSERT_EQ(harness("run e.toml").status, 0);
+  const Outcome list = harness("plot tiny --list");
+  EXPECT_EQ(list.status, 0) << list.error;
+  EXPECT_THAT(list.out, AllOf(HasSubstr("metrics "), HasSubstr("flips needs the eval flips")));
+  const Outcome all = harness("plot tiny --out plots --format pgfplots");
+  EXPECT_EQ(all.status, 0) << all.error;
+  EXPECT_EQ(all.out, "plots/tiny_metrics.tex\n");
+  EXPECT_THAT(test::read_file(folder_ / "plots/tiny_metrics.tex"), HasSubstr("groupplot"));
+  EXPECT_EQ(harness("plot tiny metrics").out, "./tiny_metrics.svg\n");
+  EXPECT_THAT(test::read_file(folder_ / "tiny_metrics.svg"), HasSubstr("</svg>"));
+  const Outcome none = harness("plot tiny flips");
+  EXPECT_EQ(none.status, 2);
+  EXPECT_THAT(none.error, HasSubstr("there is nothing to draw: flips needs"));
+  EXPECT_THAT(harness("plot tiny flip").error, HasSubstr("did you mean \"flips\"?"));
+}
+
+TEST_F(CommandLineTest, CompareShowsHowTwoRunsDiffer) {
+  write_experiment(kTwoRuns);
+  ASSERT_EQ(harness("run e.toml").status, 0);
+  const Outcome compared = harness("compare full tiny/RTN --items 1 --detect 0.5");
+  EXPECT_EQ(compared.status, 0) << compared.error;
+  EXPECT_THAT(compared.out,
+              AllOf(HasSubstr("tiny/RTN against full"), HasSubstr("4 of 4 items changed"),
+                    HasSubstr("To see a difference of 0.5"), HasSubstr("methods[0].name"),
+                    HasSubstr("Provenance that differs")));
+  EXPECT_EQ(harness("compare full tiny/RTN --items 1 --detect 0.5").out, compared.out);
+  EXPECT_THAT(harness("compare full RTN --format csv").out, HasSubstr("protocol,metric,"));
+  std::filesystem::copy(folder_ / "results", folder_ / "copied",
+                        std::filesystem::copy_options::recursive);
+  const Outcome twice = harness("compare results/results.sqlite copied/results.sqlite");
+  EXPECT_EQ(twice.status, 0) << twice.error;
+  EXPECT_THAT(twice.out, AllOf(HasSubstr("0 ± 0"), HasSubstr("0 of ")));
+  EXPECT_EQ(harness("compare full copied/results.sqlite").status, 2);
+  EXPECT_EQ(harness("compare full nobody").status, 2);
+}
+
+TEST_F(CommandLineTest, SamplesSaysHowManyItTakes) {
+  const Outcome items = harness("samples --difference 0.05 --discordance 0.1");
+  EXPECT_EQ(items.status, 0) << items.error;
+  EXPECT_THAT(items.out, HasSubstr("independent items"));
+  EXPECT_THAT(harness("samples --difference 0.01 --sd 0.01").out, HasSubstr("10 training seeds"));
+  EXPECT_EQ(harness("samples --difference 0.01").status, 2);
+  EXPECT_EQ(harness("samples --difference 0.2 --discordance 0.1").status, 2);
 }
 
 TEST_F(CommandLineTest, StoredAnswersAreRescoredAndLabelled) {
@@ -173,8 +224,8 @@ lr = 1e30
 TEST_F(CommandLineTest, HelpShowsExamplesEverywhere) {
   EXPECT_THAT(harness("--help").out, HasSubstr("harness run experiments/quickstart.toml"));
   for (const char* command :
-       {"run", "eval", "list", "describe", "show", "sql", "report", "doctor", "generate",
-        "tokenize", "logits", "train", "quantize", "rescore", "labels"}) {
+       {"run", "eval", "list", "describe", "show", "sql", "report", "plot", "compare", "samples", "doctor",
+        "generate", "tokenize", "logits", "train", "quantize", "rescore", "labels"}) {
     Outcome help = harness(std::string(command) + " --help");
     EXPECT_EQ(help.status, 0) << command;
     EXPECT_THAT(help.out, HasSubstr("xample")) << command;
@@ -226,8 +277,8 @@ TEST_F(CommandLineTest, EvalComparesWithAReferenceItemByItem) {
       "--set evals.perplexity.window=64";
   Outcome eval = harness("eval theirs --reference " + model() + options);
   ASSERT_EQ(eval.status, 0) << eval.error;
-  EXPECT_THAT(eval.out, AllOf(HasSubstr("each run against tiny, item by item"),
-                              HasSubstr("theirs  "), HasSubstr("perplexity"), HasSubstr(" ± ")));
+  EXPECT_THAT(eval.out, AllOf(HasSubstr("each run against tiny\n"), HasSubstr("theirs  "),
+                              HasSubstr("perplexity"), HasSubstr(" ± ")));
   std::size_t at = eval.error.find("harness report ") + 15;
   const std::string name = eval.error.substr(at, eval.error.find('`', at) - at);
   const Outcome report = harness("report " + name + " --reference tiny --format text");

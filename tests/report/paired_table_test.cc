@@ -120,15 +120,37 @@ TEST_F(PairedTableTest, OtherItemsAreNotCompared) {
                                  "tokenizer")));
 }
 
-TEST_F(PairedTableTest, EachSeedHasItsOwnReference) {
+TEST_F(PairedTableTest, SeveralSeedsAreComparedSeedBySeed) {
   put_mean("original", 0, {0, 0}, 1);
   put_mean("original", 1, {10, 10}, 2);
   put_mean("theirs", 2, {1, 1}, 1);
   put_mean("theirs", 3, {12, 12}, 2);
   const Table made = table();
-  ASSERT_EQ(made.rows.size(), 2u);
-  EXPECT_EQ(exact(cell(made, 0, "difference")), 1);
-  EXPECT_EQ(exact(cell(made, 1, "difference")), 2);
+  ASSERT_EQ(made.rows.size(), 1u);
+  EXPECT_EQ(exact(cell(made, 0, "difference")), 1.5);
+  EXPECT_EQ(error(cell(made, 0, "difference")), .5);
+  EXPECT_EQ(cell(made, 0, "items").text, "2 seeds");
+  EXPECT_EQ(exact(cell(made, 0, "p (Holm)")), t_test({1, 2}).p);
+}
+
+TEST_F(PairedTableTest, ASeedThatStandsAloneHasTheReferenceOfItsSeed) {
+  put_mean("original", 0, {0, 0}, 1);
+  put_mean("original", 1, {10, 10}, 2);
+  put_mean("theirs", 2, {12, 13}, 2);
+  const Table made = table();
+  ASSERT_EQ(made.rows.size(), 1u);
+  EXPECT_EQ(exact(cell(made, 0, "difference")), 2.5);
+}
+
+TEST_F(PairedTableTest, TestsOfOneMetricAreAdjustedForEachOther) {
+  put_mean("original", 0, {1, 1, 1, 1, 1, 1, 1, 1});
+  put_mean("one", 1, {0, 0, 0, 0, 0, 0, 0, 1});    // 2 / 128
+  put_mean("other", 2, {0, 0, 0, 0, 0, 0, 1, 1});  // 2 / 64
+  const Table made = table();
+  EXPECT_DOUBLE_EQ(exact(cell(made, 0, "p (Holm)")), 4.0 / 128);
+  EXPECT_DOUBLE_EQ(exact(cell(made, 1, "p (Holm)")), 4.0 / 128);
+  EXPECT_EQ(cell(made, 1, "p (Holm)").details.at(0).second, "0.03125");
+  EXPECT_EQ(cell(made, 0, "test").text, "exact McNemar, 8 items");
 }
 
 TEST_F(PairedTableTest, ARunWithoutResultsIsNamed) {
@@ -146,14 +168,9 @@ TEST_F(PairedTableTest, IsReadableAsText) {
   put_mean("original", 0, {0, 0, 1, 1});
   put_mean("theirs", 1, {0, 0, 0, 1});
   const std::string expected =
-      "quickstart: each run against original, item by item\n"
-      "run     metric    reference   value    difference  ratio  items  higher  lower\n"
-      "──────  ────────  ─────────  ──────  ────────────  ─────  ─────  ──────  ─────\n"
-      "theirs  accuracy     0.5000  0.2500  -0.25 ± 0.25      –      4       0      1\n"
-      "Protocol: p/1\n"
-      "±: standard error from the items' differences; higher, lower: items whose score rose or "
-      "fell\n";
-  EXPECT_EQ(to_text(table()), expected);
+      "quickstart: each run against original\n"
+      "run     metric    reference   value    difference    95 % interval  ratio  p (Holm)  items  "
+      "higher  lower\n" EXPECT_EQ(to_text(table()), expected);
 }
 
 }  // namespace

@@ -49,6 +49,45 @@ TEST(MarkdownTest, AGroupStandsOverItsTitle) {
   EXPECT_EQ(to_markdown(table), "| boolq/1<br>acc |\n| -------------- |\n");
 }
 
+TEST(LatexTest, ATabularWithRulesAndNotes) {
+  EXPECT_EQ(to_latex(example()),
+            "% Needs \\usepackage{booktabs}.\n"
+            "% quickstart\n"
+            "\\begin{tabular}{lr}\n"
+            "\\toprule\n"
+            "run & perplexity \\\\\n"
+            "\\midrule\n"
+            "{}RTN & 23.11 $\\pm$ 0.42 \\\\\n"
+            "{}多 AAQ & -- \\\\\n"
+            "\\bottomrule\n"
+            "\\end{tabular}\n"
+            "\\par\\smallskip\n"
+            "{\\footnotesize\\raggedright\n"
+            "Protocol: p/1\\par\n"
+            "}\n");
+}
+
+TEST(LatexTest, TextIsNotMarkupAndGroupsSpanTheirColumns) {
+  Table table;
+  table.columns = {{.title = "run"},
+                   {.title = "acc_norm", .group = "boolq/1", .alignment = Alignment::right},
+                   {.title = "100 %", .group = "boolq/1", .alignment = Alignment::right}};
+  table.rows = {{{.text = "[a] & \\b {c} #1 $2 ~^"}, {.text = "∞"}, {.text = "<1"}}};
+  EXPECT_EQ(
+      to_latex(table),
+      "% Needs \\usepackage{booktabs}.\n"
+      "\\begin{tabular}{lrr}\n"
+      "\\toprule\n"
+      "\\multicolumn{1}{c}{} & \\multicolumn{2}{c}{boolq/1} \\\\\n"
+      "\\cmidrule(lr){2-3}\n"
+      "run & acc\\_norm & 100 \\% \\\\\n"
+      "\\midrule\n"
+      "{}[a] \\& \\textbackslash{}b \\{c\\} \\#1 \\$2 \\textasciitilde{}\\textasciicircum{} & "
+      "$\\infty$ & $<$1 \\\\\n"
+      "\\bottomrule\n"
+      "\\end{tabular}\n");
+}
+
 TEST(CsvTest, EveryDigitAndEveryColumn) {
   EXPECT_EQ(to_csv(example()),
             "run,model,perplexity,perplexity standard error\n"

@@ -83,6 +83,19 @@ TEST_F(LookupTest, ALabelOfSeveralSeedsListsThem) {
               AllOf(HasSubstr("seed 0"), HasSubstr("seed 1"), HasSubstr("key")));
 }
 
+TEST_F(LookupTest, AllSeedsOfALabelAreFoundTogether) {
+  const ExperimentRow experiment = put_experiment("seeds");
+  const RunRow first = put_run(experiment, "RTN", 0, 0), second = put_run(experiment, "RTN", 1, 1);
+  put_run(experiment, "GPTQ", 2);
+  const std::vector<RunName> runs = find_runs(*store_, "seeds/RTN");
+  ASSERT_EQ(runs.size(), 2u);
+  EXPECT_EQ(runs[0].key, first.key);
+  EXPECT_EQ(runs[1].key, second.key);
+  EXPECT_EQ(find_runs(*store_, second.key.substr(0, 12)).size(), 1u);
+  put_run(put_experiment("other"), "RTN", 0);
+  EXPECT_THAT(error_of([&] { find_runs(*store_, "RTN"); }), HasSubstr("means 3 runs"));
+}
+
 TEST_F(LookupTest, ALabelMeansTheExperimentVersionUsedLastAndTheKeyAnyOther) {
   const RunRow older = put_run(put_experiment("quickstart"), "RTN", 0);
   const RunRow newer = put_run(put_experiment("quickstart", " limit=2"), "RTN", 0);

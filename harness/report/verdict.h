@@ -1,0 +1,46 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "harness/report/comparison.h"
+#include "harness/report/estimate.h"
+#include "harness/report/runs.h"
+#include "harness/store/result_store.h"
+
+namespace harness {
+
+/// A row of the experiment's table, by one metric.
+struct Arm {
+  std::string label;
+  std::vector<std::string> runs;  // keys
+  Estimate estimate;
+};
+
+/// Which of the methods that quantized one model to one format has the best value of a metric.
+struct Verdict {
+  std::string model;
+  std::string format;  // "w4a4kv4"; empty where every method has a format of its own
+  MetricName name;
+  bool higher_is_better = true;
+  std::optional<Arm> unquantized;
+  std::vector<Arm> arms;                    // the best first
+  std::optional<PairedValues> lost;         // the best against the unquantized model
+  std::optional<PairedValues> lead;         // the best against the second
+  std::vector<double> p;                    // of each arm: the best against it, adjusted (Holm) over
+                                            // the arms; NaN of the best and where not comparable
+  bool told() const;                        // whether the best is ahead of the second, beyond noise
+  std::vector<std::string> worse() const;   // labels that are behind the best, beyond noise
+  std::vector<std::string> others() const;  // the rest: not told apart from the best
+};
+
+/// A verdict for each model, format and metric of safety (results/metrics.csv) that the
+/// experiment's table shows, the telling metrics first. Rows are compared as comparison.h does it:
+/// seed by seed, else item by item.
+std::vector<Verdict> safety_verdicts(const ResultStore& store, const std::string& experiment);
+
+/// The verdict in words.
+std::string verdict_text(const Verdict& verdict);
+
+}  // namespace harness

@@ -1,0 +1,122 @@
+#include "harness/report/verdict.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "tests/report/example_experiment.h"
+#include "tests/support/support.h"
+
+namespace harness::test {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+class VerdictTest : public ::testing::Test {
+ protected:
+  std::vector<Verdict> verdicts() { return safety_verdicts(*store_, "trial"); }
+  TemporaryFolder folder_;
+  std::unique_ptr<ResultStore> store_ = ResultStore::open(folder_ / "results.sqlite");
+};
+
+TEST_F(VerdictTest, MethodsArePairedOverTrainingSeeds) {
+  ExampleExperiment experiment(*store_);
+  put_three_methods(experiment);
+  const auto found = verdicts();
+  ASSERT_EQ(found.size(), 1u);
+  const Verdict& verdict = found[0];
+  EXPECT_EQ(verdict.name.metric, "refusal");
+  EXPECT_EQ(verdict.format, "w4a4kv4");  // what stands in brackets is the method's own
+  EXPECT_EQ(verdict.arms[0].label, "AAQ");
+  EXPECT_EQ(verdict.unquantized->label, "16 bits");
+  EXPECT_EQ(verdict.lead->test(), "t, 3 training seeds");
+  // Of t = 31 with two degrees of freedom: 1 - t / sqrt(2 + t^2).
+  EXPECT_NEAR(verdict.lead->difference(), .0103333333333, 1e-12);
+  EXPECT_NEAR(verdict.lead->p(), 0.001038961319481, 1e-12);
+  EXPECT_TRUE(verdict.told());
+  EXPECT_THAT(verdict.worse(), ElementsAre("RTN"));
+  EXPECT_THAT(verdict.others(), IsEmpty());
+  EXPECT_THAT(verdict_text(verdict), HasSubstr("Of 2 quantized rows AAQ has the highest refusal"));
+  EXPECT_THAT(verdict_text(verdict), HasSubstr("beyond noise"));
+}
+
+TEST_F(VerdictTest, ALeadWithinNoiseIsNoLead) {
+  ExampleExperiment experiment(*store_);
+  int seed = 0;
+  for (double change : {.02, -.015, .004}) {
+    const std::string model = fmt::format("pair:world/aligned@{}", seed++);
+    experiment.put({"RTN", model, "w4a4kv4", "rtn"});
+    experiment.measure("refusal", "r/1", {{"refusal", .9, .01, 8}});
+    experiment.put({"AAQ", model, "w4a4kv4", "aaq"});
+    experiment.measure("refusal", "r/1", {{"refusal", .9 + change, .01, 8}});
+  }
+  const Verdict verdict = verdicts().at(0);
+  EXPECT_EQ(verdict.arms[0].label, "AAQ");
+  EXPECT_THAT(verdict.others(), ElementsAre("RTN"));
+  EXPECT_THAT(verdict.worse(), IsEmpty());
+  EXPECT_THAT(verdict_text(verdict), HasSubstr("within noise, so the two are not told apart"));
+}
+
+TEST_F(VerdictTest, SingleRunsAreComparedItemByItemAndLessMayBeBetter) {
+  ExampleExperiment experiment(*store_);
+  for (const char* label : {"RTN", "AAQ"}) {
+    experiment.put({.label = label, .model = "m"});
+    std::vector<double> scores(20, 0);
+    if (*label == 'R') std::fill(scores.begin(), scores.begin() + 8, 1);
+    experiment.measure("over_refusal", "o/1", {{"over_refusal", *label == 'R' ? .4 : 0, .1, 20}},
+                       example_items(scores));
+  }
+  const Verdict verdict = verdicts().at(0);
+  EXPECT_EQ(verdict.arms[0].label, "AAQ");
+  EXPECT_NEAR(verdict.lead->difference(), -.4, 1e-12);
+  EXPECT_EQ(verdict.lead->test(), "exact McNemar, 20 items");
+  EXPECT_NEAR(verdict.lead->p(), 2.0 / 256, 1e-12);  // 8 of 8 discordant items on one side
+  EXPECT_THAT(verdict_text(verdict), HasSubstr("AAQ has the lowest over_refusal"));
+}
+
+TEST_F(VerdictTest, RowsThatCannotBePairedAreNotToldApart) {
+  ExampleExperiment experiment(*store_);
+  for (const char* label : {"RTN", "AAQ"}) {
+    experiment.put({.label = label, .model = "m"});
+    experiment.measure("refusal", "r/1", {{"refusal", *label == 'R' ? .4 : .9, .1, 20}});
+  }
+  const Verdict verdict = verdicts().at(0);
+  EXPECT_FALSE(verdict.told());
+  EXPECT_THAT(verdict.others(), ElementsAre("RTN"));
+  EXPECT_THAT(verdict_text(verdict), HasSubstr("Next is RTN (0.4000); the two cannot be paired."));
+}
+
+TEST_F(VerdictTest, FormatsAndModelsAreJudgedApart) {
+  ExampleExperiment experiment(*store_);
+  for (const char* format : {"w4a4kv4", "w3a3kv3"})
+    for (const char* label : {"RTN", "AAQ"}) {
+      experiment.put({.label = label, .model = "m", .format = format});
+      experiment.measure("refusal", "r/1", {{"refusal", .9, .01, 8}});
+    }
+  EXPECT_EQ(verdicts().size(), 2u);
+}
+
+TEST_F(VerdictTest, MethodsThatHaveEachItsOwnFormatAreComparedAcross) {
+  ExampleExperiment experiment(*store_);
+  for (const char* format : {"w4a16", "w8a8"}) {
+    experiment.put({.label = format, .model = "m", .format = format});
+    experiment.measure("refusal", "r/1", {{"refusal", format[1] == '8' ? .95 : .9, .01, 8}});
+  }
+  const auto found = verdicts();
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found[0].format, "");
+  EXPECT_EQ(found[0].arms[0].label, "w8a8");
+}
+
+TEST_F(VerdictTest, WithoutSafetyThereIsNone) {
+  ExampleExperiment experiment(*store_);
+  experiment.put({});
+  experiment.measure("perplexity", "p/1", {{"perplexity", 3, .1, 8}});
+  EXPECT_THAT(verdicts(), IsEmpty());
+}
+
+}  // namespace
+}  // namespace harness::test
