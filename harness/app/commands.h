@@ -56,10 +56,12 @@ int run_and_report(const Experiment& experiment, const Session& session,
 void add_describe(CLI::App& app, Session& session);
 void add_doctor(CLI::App& app, Session& session);
 void add_eval(CLI::App& app, Session& session);
+void add_export(CLI::App& app, Session& session);
 void add_generate(CLI::App& app, Session& session);
 void add_labels(CLI::App& app, Session& session);
 void add_list(CLI::App& app, Session& session);
 void add_logits(CLI::App& app, Session& session);
+void add_merge(CLI::App& app, Session& session);
 void add_quantize(CLI::App& app, Session& session);
 void add_report(CLI::App& app, Session& session);
 void add_rescore(CLI::App& app, Session& session);

@@ -8,5 +8,6 @@ extern const char* const kProvenanceSql;     // parameter :experiment, a key
 extern const char* const kExperimentsSql;    // none
 extern const char* const kAttackSuccessSql;  // parameter :experiment, a key
 extern const char* const kAgreementSql;      // parameter :experiment, a key
+extern const char* const kDisagreementsSql;  // none
 
 }  // namespace harness
