@@ -53,6 +53,7 @@ int run_and_report(const Experiment& experiment, const Session& session,
                    const std::string& database, const std::string& reference = {});
 
 // Each adds its subcommand, whose callback does the work and sets session.exit_code.
+void add_cache(CLI::App& app, Session& session);
 void add_describe(CLI::App& app, Session& session);
 void add_doctor(CLI::App& app, Session& session);
 void add_eval(CLI::App& app, Session& session);
@@ -70,5 +71,6 @@ void add_show(CLI::App& app, Session& session);
 void add_sql(CLI::App& app, Session& session);
 void add_tokenize(CLI::App& app, Session& session);
 void add_train(CLI::App& app, Session& session);
+void add_verify(CLI::App& app, Session& session);
 
 }  // namespace harness

@@ -15,6 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kKey = "key";
+constexpr const char* kWhat = "what";
 constexpr const char* kDigest = "sha256";
 
 std::string metadata_of(const SafetensorsFile& file, const char* name) {
@@ -44,12 +45,13 @@ std::string damage_of(const SafetensorsFile& file) {
 
 }  // namespace
 
-void keep_tensors(const fs::path& file, const std::string& key,
+void keep_tensors(const fs::path& file, const std::string& key, const std::string& what,
                   const std::map<std::string, at::Tensor>& tensors,
                   std::map<std::string, std::string> metadata) {
   std::map<std::string, at::Tensor> here;  // brought to the CPU once
   for (const auto& [name, tensor] : tensors) here[name] = tensor.detach().cpu().contiguous();
   metadata[kKey] = key;
+  metadata[kWhat] = what;
   metadata[kDigest] = content_digest(here, metadata);
   write_safetensors(file, here, metadata);
 }
@@ -76,6 +78,14 @@ std::optional<SafetensorsFile> find_kept_tensors(const fs::path& file, const std
   }
   log_warning(fmt::format("{}: {} is damaged and made anew: {}", what, file.string(), damage));
   return std::nullopt;
+}
+
+std::string kept_what(const fs::path& file) {
+  try {
+    return metadata_of(SafetensorsFile(file), kWhat);
+  } catch (const Error&) {
+    return "";
+  }
 }
 
 std::string damage_of(const fs::path& file) {

@@ -16,9 +16,10 @@
 namespace harness {
 
 /// Writes such a file, as write_safetensors() does.
-/// @param key digest of everything that determines the tensors
+/// @param key  digest of everything that determines the tensors
+/// @param what they are, for people
 void keep_tensors(const std::filesystem::path& file, const std::string& key,
-                  const std::map<std::string, at::Tensor>& tensors,
+                  const std::string& what, const std::map<std::string, at::Tensor>& tensors,
                   std::map<std::string, std::string> metadata = {});
 
 /// Such a file, where it is there, whole and of that key; and marks it as used now. That it is
@@ -27,7 +28,9 @@ void keep_tensors(const std::filesystem::path& file, const std::string& key,
 std::optional<SafetensorsFile> find_kept_tensors(const std::filesystem::path& file,
                                                  const std::string& key, const std::string& what);
 
-/// "" where a kept file is whole, else what is wrong with it.
+/// What keep_tensors() was told that they are; empty where the file cannot be read.
+std::string kept_what(const std::filesystem::path& file);
+/// What is wrong with such a file; empty where it is whole.
 std::string damage_of(const std::filesystem::path& file);
 
 }  // namespace harness

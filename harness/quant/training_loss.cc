@@ -12,6 +12,8 @@
 namespace harness {
 namespace {
 
+constexpr const char* kKept = "targets of distillation";
+
 constexpr std::int64_t kSmallVocabulary = 65536;
 constexpr std::int64_t kIndexOffset = 32768;  // of int16 indices
 constexpr std::int64_t kPassTokens = 4096;
@@ -239,7 +241,7 @@ DistillationTargets distillation_targets(const at::Tensor& tokens, const LlamaMo
 
 DistillationTargets stored_targets(const std::filesystem::path& file, const std::string& key,
                                    const std::function<DistillationTargets()>& make) {
-  if (const auto stored = find_kept_tensors(file, key, "targets")) {
+  if (const auto stored = find_kept_tensors(file, key, kKept)) {
     DistillationTargets targets;
     auto read = [&](const char* name) {
       return stored->entries().count(name) ? stored->load(name) : at::Tensor();
@@ -250,7 +252,7 @@ DistillationTargets stored_targets(const std::filesystem::path& file, const std:
     return targets;
   }
   DistillationTargets targets = make();
-  if (!file.empty()) keep_tensors(file, key, targets.tensors());
+  if (!file.empty()) keep_tensors(file, key, kKept, targets.tensors());
   return targets;
 }
 

@@ -358,8 +358,10 @@ class Training {
     if (hooks_.state_file.empty()) return;
     json curve = json::array();
     for (const Point& p : curve_) curve.push_back({p.series, p.step, p.value});
-    keep_tensors(hooks_.state_file, hooks_.state_key, state(),
-                 {{"progress", json{{"step", step}, {"curve", curve}}.dump()}});
+    keep_tensors(
+        hooks_.state_file, hooks_.state_key,
+        fmt::format("transform of {}, {} of {} steps", hooks_.what, step, training_.rotation.steps),
+        state(), {{"progress", json{{"step", step}, {"curve", curve}}.dump()}});
   }
 
   /// @return the steps that are done

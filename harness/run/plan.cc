@@ -11,6 +11,7 @@
 #include "harness/quant/sites.h"
 #include "harness/run/device.h"
 #include "harness/run/drawn_calibration.h"
+#include "harness/run/stage_cache.h"
 #include "harness/run/training.h"
 #include "harness/run/transcripts.h"
 
@@ -534,6 +535,7 @@ void ModelFiles::open() {
 
 Plan make_plan(const Experiment& experiment, const Plugins& plugins) {
   Plan plan;
+  plan.kept = stage_folder();
   plan.experiment.name = experiment.name;
   plan.experiment.toml = experiment.toml;
   plan.experiment.canonical = experiment.canonical();

@@ -3,6 +3,7 @@
 #include <c10/core/Device.h>
 #include <c10/core/ScalarType.h>
 
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -101,6 +102,9 @@ DataContext data_of(const PlannedRun& run);
 struct Plan {
   ExperimentRow experiment;
   std::vector<PlannedRun> runs;  // the selected ones
+  /// Where stages keep what lets them go on, and serves other runs: stage_folder(), unless nothing
+  /// that was kept is to be used.
+  std::filesystem::path kept;
 };
 
 /// Checks everything that can be checked without loading weights: plugins and their options,

@@ -65,6 +65,14 @@ json values_json(const std::vector<std::pair<std::string, double>>& values) {
   return list;
 }
 
+/// Once a process: a phase is looked for more than once.
+void tell_damage(const std::string& text) {
+  static std::set<std::string> told;
+  static std::mutex guard;
+  const std::lock_guard lock(guard);
+  if (told.insert(text).second) log_warning(text);
+}
+
 /// Of all that a record says beside it.
 std::string record_digest(json record) {
   record.erase(kDigest);
@@ -81,7 +89,7 @@ std::optional<json> read_record(const fs::path& folder) {
                      (!record.contains(kDigest) ||
                       record[kDigest] == record_digest(record));  // an older harness's
   if (whole) return record;
-  log_warning(fmt::format("{} is damaged, and what it belongs to trained anew", file.string()));
+  tell_damage(fmt::format("{} is damaged, and what it belongs to trained anew", file.string()));
   return json{{"key", ""}};
 }
 
@@ -240,7 +248,7 @@ std::optional<PhaseResult> find_trained_phase(const TrainRecipe& recipe, std::si
   const std::optional<json> record = read_record(own);
   if (!record || record->at("key") != phase_key(recipe, place)) return std::nullopt;
   if (const auto damaged = damaged_files(*record, own); !damaged.empty()) {
-    log_warning(fmt::format("{} is damaged and trained anew: {} not as written", own.string(),
+    tell_damage(fmt::format("{} is damaged and trained anew: {} not as written", own.string(),
                             fmt::join(damaged, ", ")));
     return std::nullopt;
   }

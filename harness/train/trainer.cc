@@ -173,7 +173,7 @@ void write_state(const TrainHooks& hooks, const Optimizer& optimizer, const Curv
                          {"loss", outcome.loss},
                          {"criterion", criterion},
                          {"curve", curve.to_json()}};
-  keep_tensors(hooks.state_file, hooks.state_key, optimizer.state(),
+  keep_tensors(hooks.state_file, hooks.state_key, hooks.what, optimizer.state(),
                {{"progress", progress.dump()}});
 }
 
