@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
 # Makes tables, plots and pages of results/ again, from the dumps beside them alone; tests/app compares them to the byte.
 #   bash results/rebuild.sh [NAME.md...]       (default: every one with a dump)
-# HARNESS: another program; RESULTS: another folder; DATABASE: what to make them from in place of the dumps.
+# HARNESS: another program; RESULTS: another folder.
 # In a .md file a line `<!-- $ harness ... -->` is the command that writes what follows, up to `<!-- $ -->`; one with
 # --out writes a file. Its third word names the experiment, whose dump is NAME.sql.gz. Text between stays.
 set -euo pipefail
 harness=$(realpath "${HARNESS:-$(dirname "${BASH_SOURCE[0]}")/../build/release/harness}")
-[ -z "${DATABASE-}" ] || DATABASE=$(realpath "$DATABASE")
 cd "${RESULTS:-$(dirname "${BASH_SOURCE[0]}")}"
 command -v sqlite3 >/dev/null || {
   echo "rebuild.sh: no sqlite3, which makes databases of dumps: apt-get install sqlite3" >&2
@@ -19,7 +18,7 @@ trap 'rm -rf "$databases"' EXIT
 made() {
   local words
   mapfile -t words < <(xargs -n 1 printf '%s\n' <<<"$1")
-  local database=${DATABASE:-$databases/${words[2]}.sqlite}
+  local database=$databases/${words[2]}.sqlite
   if [ ! -e "$database" ]; then
     gunzip -c "${words[2]}.sql.gz" | sqlite3 "$database"
   fi

@@ -62,14 +62,17 @@ std::string render(const Table& table, const std::string& format);
 void write_output(const std::string& text, const std::string& out);
 
 // Each adds its subcommand, whose callback does the work and sets session.exit_code.
+void add_cache(CLI::App& app, Session& session);
 void add_compare(CLI::App& app, Session& session);
 void add_describe(CLI::App& app, Session& session);
 void add_doctor(CLI::App& app, Session& session);
 void add_eval(CLI::App& app, Session& session);
+void add_export(CLI::App& app, Session& session);
 void add_generate(CLI::App& app, Session& session);
 void add_labels(CLI::App& app, Session& session);
 void add_list(CLI::App& app, Session& session);
 void add_logits(CLI::App& app, Session& session);
+void add_merge(CLI::App& app, Session& session);
 void add_plot(CLI::App& app, Session& session);
 void add_quantize(CLI::App& app, Session& session);
 void add_report(CLI::App& app, Session& session);
@@ -80,5 +83,6 @@ void add_show(CLI::App& app, Session& session);
 void add_sql(CLI::App& app, Session& session);
 void add_tokenize(CLI::App& app, Session& session);
 void add_train(CLI::App& app, Session& session);
+void add_verify(CLI::App& app, Session& session);
 
 }  // namespace harness

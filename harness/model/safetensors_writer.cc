@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -50,9 +51,10 @@ const char* dtype_name(at::ScalarType type) {
   }
 }
 
-/// Writes a file beside `path` by `body` and renames it.
+/// Writes a file beside `path` by `body` and renames it. Its name there is this process's own:
+/// another may be writing the same.
 void write_renamed(const fs::path& path, const std::function<void(std::ofstream&)>& body) {
-  const fs::path partial = path.string() + ".partial";
+  const fs::path partial = fmt::format("{}.{}.partial", path.string(), getpid());
   errno = 0;
   std::ofstream out(partial, std::ios::binary | std::ios::trunc);
   if (out) body(out);

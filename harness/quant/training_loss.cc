@@ -7,12 +7,13 @@
 #include <cassert>
 
 #include "harness/core/error.h"
-#include "harness/model/safetensors.h"
-#include "harness/model/safetensors_writer.h"
+#include "harness/model/kept_tensors.h"
 #include "harness/quant/wide.h"
 
 namespace harness {
 namespace {
+
+constexpr const char* kKept = "targets of distillation";
 
 constexpr std::int64_t kSmallVocabulary = 65536;
 constexpr std::int64_t kIndexOffset = 32768;  // of int16 indices
@@ -237,22 +238,18 @@ DistillationTargets distillation_targets(const at::Tensor& tokens, const LlamaMo
 
 DistillationTargets stored_targets(const std::filesystem::path& file, const std::string& key,
                                    const std::function<DistillationTargets()>& make) {
-  if (!file.empty() && std::filesystem::exists(file)) {
-    const SafetensorsFile stored(file);
-    const auto found = stored.metadata().find("key");
-    if (found != stored.metadata().end() && found->second == key) {
-      DistillationTargets targets;
-      auto read = [&](const char* name) {
-        return stored.entries().count(name) ? stored.load(name) : at::Tensor();
-      };
-      targets.teacher = {read("teacher.indices"), read("teacher.logits"),
-                         read("teacher.log_sum_exp")};
-      targets.base = {read("base.indices"), read("base.logits"), read("base.log_sum_exp")};
-      return targets;
-    }
+  if (const auto stored = find_kept_tensors(file, key, kKept)) {
+    DistillationTargets targets;
+    auto read = [&](const char* name) {
+      return stored->entries().count(name) ? stored->load(name) : at::Tensor();
+    };
+    targets.teacher = {read("teacher.indices"), read("teacher.logits"),
+                       read("teacher.log_sum_exp")};
+    targets.base = {read("base.indices"), read("base.logits"), read("base.log_sum_exp")};
+    return targets;
   }
   DistillationTargets targets = make();
-  if (!file.empty()) write_safetensors(file, targets.tensors(), {{"key", key}});
+  if (!file.empty()) keep_tensors(file, key, kKept, targets.tensors());
   return targets;
 }
 

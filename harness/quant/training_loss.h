@@ -94,8 +94,8 @@ DistillationTargets distillation_targets(const at::Tensor& tokens, const LlamaMo
                                          const LlamaModel* base, const DistillationOptions& options,
                                          Progress& progress);
 
-/// The same, read from `file` where an earlier call has left it there, else left there (unless
-/// empty).
+/// The same, read from `file` where an earlier call has left it there whole (kept_tensors.h), else
+/// left there (unless empty).
 /// @param key  digest of everything that determines the targets: a file of another key is replaced
 /// @param make gives the targets
 DistillationTargets stored_targets(const std::filesystem::path& file, const std::string& key,

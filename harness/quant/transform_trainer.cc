@@ -13,8 +13,7 @@
 #include "harness/kernels/ops.h"
 #include "harness/kernels/transformer_ops.h"
 #include "harness/model/json.h"
-#include "harness/model/safetensors.h"
-#include "harness/model/safetensors_writer.h"
+#include "harness/model/kept_tensors.h"
 #include "harness/quant/sites.h"
 #include "harness/quant/stiefel.h"
 #include "harness/quant/transform_init.h"
@@ -22,7 +21,6 @@
 namespace harness {
 namespace {
 
-namespace fs = std::filesystem;
 using nlohmann::json;
 
 constexpr std::int64_t kStabilizeEvery = 10;  // steps between two returns to the manifold
@@ -360,23 +358,18 @@ class Training {
     if (hooks_.state_file.empty()) return;
     json curve = json::array();
     for (const Point& p : curve_) curve.push_back({p.series, p.step, p.value});
-    write_safetensors(
-        hooks_.state_file, state(),
-        {{"key", hooks_.state_key}, {"progress", json{{"step", step}, {"curve", curve}}.dump()}});
+    keep_tensors(
+        hooks_.state_file, hooks_.state_key,
+        fmt::format("transform of {}, {} of {} steps", hooks_.what, step, training_.rotation.steps),
+        state(), {{"progress", json{{"step", step}, {"curve", curve}}.dump()}});
   }
 
   /// @return the steps that are done
   std::int64_t read_state() {
-    if (hooks_.state_file.empty() || !fs::exists(hooks_.state_file)) return 0;
-    const SafetensorsFile file(hooks_.state_file);
-    const auto& about = file.metadata();
-    if (!about.count("key") || about.at("key") != hooks_.state_key) {
-      log_info(fmt::format("{}: {} belongs to another training and is not used", hooks_.what,
-                           hooks_.state_file.string()));
-      return 0;
-    }
-    for (auto& [name, tensor] : state()) tensor.copy_(file.load(name));
-    const json progress = parse_json(about.at("progress"), hooks_.state_file.string());
+    const auto file = find_kept_tensors(hooks_.state_file, hooks_.state_key, hooks_.what);
+    if (!file) return 0;
+    for (auto& [name, tensor] : state()) tensor.copy_(file->load(name));
+    const json progress = parse_json(file->metadata().at("progress"), hooks_.state_file.string());
     for (const json& entry : progress.at("curve"))
       point(entry[0].get<std::string>(), entry[1].get<std::int64_t>(), entry[2].get<double>());
     const auto step = progress.at("step").get<std::int64_t>();

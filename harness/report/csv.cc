@@ -18,14 +18,6 @@ std::string field(const std::string& text) {
   return quoted + "\"";
 }
 
-void append_line(std::string& csv, const std::vector<std::string>& fields) {
-  for (std::size_t i = 0; i < fields.size(); ++i) {
-    if (i > 0) csv += ',';
-    csv += field(fields[i]);
-  }
-  csv += '\n';
-}
-
 /// Names of the details that any cell of a column has, in the order in which they appear.
 std::vector<std::string> detail_names(const Table& table, std::size_t column) {
   std::vector<std::string> names;
@@ -58,6 +50,15 @@ std::vector<std::vector<std::string>> csv_lines(std::string_view text) {
   return lines;
 }
 
+std::string csv_line(const std::vector<std::string>& fields) {
+  std::string line;
+  for (std::size_t i = 0; i < fields.size(); ++i) {
+    if (i > 0) line += ',';
+    line += field(fields[i]);
+  }
+  return line + '\n';
+}
+
 std::string to_csv(const Table& table) {
   std::vector<std::vector<std::string>> details;
   std::vector<std::string> titles;
@@ -70,14 +71,14 @@ std::string to_csv(const Table& table) {
     for (const std::string& name : details.back()) titles.push_back(title + " " + name);
   }
   std::string csv;
-  append_line(csv, titles);
+  csv += csv_line(titles);
   for (const auto& row : table.rows) {
     std::vector<std::string> fields;
     for (std::size_t c = 0; c < row.size(); ++c) {
       fields.push_back(row[c].exact.value_or(row[c].text));
       for (const std::string& name : details[c]) fields.push_back(detail(row[c], name));
     }
-    append_line(csv, fields);
+    csv += csv_line(fields);
   }
   return csv;
 }

@@ -9,6 +9,7 @@ extern const char* const kProvenanceSql;
 extern const char* const kExperimentsSql;  // no parameter
 extern const char* const kAttackSuccessSql;
 extern const char* const kAgreementSql;
+extern const char* const kDisagreementsSql;  // no parameter
 extern const char* const kRunStagesSql;
 extern const char* const kStageProvenanceSql;
 extern const char* const kFlippedItemsSql;  // parameter :attempt

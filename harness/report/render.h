@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "harness/report/table.h"
 
@@ -14,6 +15,9 @@ std::string to_markdown(const Table& table);
 /// RFC 4180 with a line feed at each line's end. Every digit of every number, machine_only columns
 /// and the details of cells included; no caption, no notes.
 std::string to_csv(const Table& table);
+
+/// A line of such a file.
+std::string csv_line(const std::vector<std::string>& fields);
 
 /// A tabular of LaTeX with booktabs' rules, notes below it, everything escaped: for \input.
 std::string to_latex(const Table& table);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <tuple>
 
 #include "harness/core/hash.h"
 #include "harness/model/tokenizer_check.h"
@@ -11,6 +12,7 @@
 #include "harness/quant/sites.h"
 #include "harness/run/device.h"
 #include "harness/run/drawn_calibration.h"
+#include "harness/run/stage_cache.h"
 #include "harness/run/training.h"
 #include "harness/run/transcripts.h"
 
@@ -173,6 +175,78 @@ void check_stored(const PlannedRun& run, const std::string& where, Problems& pro
         "a run without format and methods", "or name the model that it was made from"));
 }
 
+/// Evals with the same options and data are one object, whose files are looked at once, however
+/// many runs have them: a sweep has thousands.
+class EvalShelf {
+ public:
+  explicit EvalShelf(const Plugins& plugins) : plugins_(plugins) {}
+
+  /// @throws as build() does
+  std::shared_ptr<const Eval> eval(const PluginUse& use, const DataContext& data,
+                                   Problems& problems) {
+    return kept(evals_, plugins_.evals, use, data, problems);
+  }
+  std::shared_ptr<const DerivedEval> derived(const PluginUse& use, const DataContext& data,
+                                             Problems& problems) {
+    return kept(derived_, plugins_.derived_evals, use, data, problems);
+  }
+
+  /// What Eval::check() finds.
+  const std::vector<std::string>& problems(const Eval& eval, const DataContext& data) {
+    return remembered(problems_, &eval, [&] {
+      Problems found;
+      eval.check(data, found);
+      return found.texts();
+    });
+  }
+  const std::vector<DataUse>& data(const Eval& eval, const DataContext& data) {
+    return remembered(data_, &eval, [&] { return eval.data(data); });
+  }
+  const std::string& protocol(const Eval& eval, const DataContext& data) {
+    return remembered(protocols_, &eval, [&] { return eval.protocol(data); });
+  }
+  bool reads(const DerivedEval& derived, const Eval& eval, const DataContext& data) {
+    return remembered(reads_, std::pair(&derived, &eval),
+                      [&] { return derived.reads(eval, data); });
+  }
+  /// What a calibration is on.
+  const std::vector<DataUse>& calibration(const CalibrationSpec& spec, const std::string& data_dir,
+                                          const Pair* pair) {
+    return remembered(calibrations_, std::tuple(canonical_text(to_value(spec)), data_dir, pair),
+                      [&] { return calibration_data(spec, data_dir, pair); });
+  }
+
+ private:
+  template <class Map, class Make>
+  static const typename Map::mapped_type& remembered(Map& map, const typename Map::key_type& key,
+                                                     Make&& make) {
+    auto found = map.find(key);
+    if (found == map.end()) found = map.emplace(key, make()).first;
+    return found->second;
+  }
+  template <class Map, class Registry>
+  static auto kept(Map& shelf, const Registry& registry, const PluginUse& use,
+                   const DataContext& data, Problems& problems) -> typename Map::mapped_type {
+    const auto key = fmt::format("{}\n{}\n{}\n{}\n{}", use.name, canonical_text(use.options),
+                                 data.data_dir, data.pair, data.pair_transcripts);
+    if (const auto found = shelf.find(key); found != shelf.end()) return found->second;
+    Problems own;
+    typename Map::mapped_type built = registry.get(use.name).build(use.options, own);
+    for (const std::string& text : own.texts()) problems.add(Error(text));
+    if (own.empty()) shelf.emplace(key, built);  // each place of a wrong option is named
+    return built;
+  }
+
+  const Plugins& plugins_;
+  std::map<std::string, std::shared_ptr<const Eval>> evals_;
+  std::map<std::string, std::shared_ptr<const DerivedEval>> derived_;
+  std::map<const Eval*, std::vector<std::string>> problems_;
+  std::map<const Eval*, std::vector<DataUse>> data_;
+  std::map<const Eval*, std::string> protocols_;
+  std::map<std::pair<const DerivedEval*, const Eval*>, bool> reads_;
+  std::map<std::tuple<std::string, std::string, const Pair*>, std::vector<DataUse>> calibrations_;
+};
+
 /// The uses of derived evals, or of the others.
 std::vector<PluginUse> eval_uses(const RunSpec& spec, const Plugins& plugins, bool derived) {
   std::vector<PluginUse> uses;
@@ -183,17 +257,17 @@ std::vector<PluginUse> eval_uses(const RunSpec& spec, const Plugins& plugins, bo
 
 /// Which evals of the run a derived one reads.
 std::vector<std::size_t> evals_read(const PlannedRun& run, const DerivedEval& derived,
-                                    const DataContext& data) {
+                                    const DataContext& data, EvalShelf& shelf) {
   std::vector<std::size_t> read;
   for (std::size_t i = 0; i < run.evals.size(); ++i)
-    if (derived.reads(*run.evals[i], data)) read.push_back(i);
+    if (shelf.reads(derived, *run.evals[i], data)) read.push_back(i);
   return read;
 }
 
 /// A derived eval compares with the unquantized models of the run; asked once its evals are built
 /// and their data are there.
 void check_derived(const PlannedRun& run, const Plugins& plugins, const std::string& where,
-                   const DataContext& data, Problems& problems) {
+                   const DataContext& data, EvalShelf& shelf, Problems& problems) {
   const std::vector<PluginUse> uses = eval_uses(run.spec, plugins, /*derived=*/true);
   for (std::size_t i = 0; i < uses.size(); ++i) {
     const DerivedEval& derived = *run.derived_evals[i];
@@ -209,7 +283,7 @@ void check_derived(const PlannedRun& run, const Plugins& plugins, const std::str
                                      name, run.model->reference),
                          "the model that it was made from, with a format and methods"));
     problems.collect([&] {
-      if (evals_read(run, derived, data).empty())
+      if (evals_read(run, derived, data, shelf).empty())
         throw Error(where, fmt::format("eval {} has nothing to read among the run's evals", name),
                     derived.wanted(), "add one to evals");
     });
@@ -276,7 +350,7 @@ void check_memory_limit(PlannedRun& run, const std::string& where, Problems& pro
 }
 
 PlannedRun plan_run(const RunSpec& spec, const Plugins& plugins, ModelShelf& shelf,
-                    Problems& problems) {
+                    EvalShelf& evals, Problems& problems) {
   PlannedRun run;
   run.spec = spec;
   std::string where = fmt::format("run \"{}\"", spec.label);
@@ -297,10 +371,9 @@ PlannedRun plan_run(const RunSpec& spec, const Plugins& plugins, ModelShelf& she
   for (const PluginUse& use : spec.evals) {
     problems.collect([&] {
       if (plugins.derives(use.name, use.options.where()))
-        run.derived_evals.push_back(
-            plugins.derived_evals.get(use.name).build(use.options, problems));
+        run.derived_evals.push_back(evals.derived(use, data, problems));
       else
-        run.evals.push_back(plugins.evals.get(use.name).build(use.options, problems));
+        run.evals.push_back(evals.eval(use, data, problems));
     });
   }
   if (spec.evals.empty())
@@ -321,7 +394,7 @@ PlannedRun plan_run(const RunSpec& spec, const Plugins& plugins, ModelShelf& she
   Problems of_evals;
   for (const auto& eval : run.evals) {
     if (!eval) continue;
-    eval->check(data, of_evals);
+    for (const std::string& text : evals.problems(*eval, data)) of_evals.add(Error(text));
     if (eval->traits().shares_tokens) check_vocabularies(run, where, problems);
     if (eval->traits().needs_base && !spec.base)
       problems.add(Error(where, "an eval needs the pre-trained base, but the run names none",
@@ -340,7 +413,7 @@ PlannedRun plan_run(const RunSpec& spec, const Plugins& plugins, ModelShelf& she
     return std::all_of(evals.begin(), evals.end(), [](const auto& eval) { return !!eval; });
   };
   if (of_evals.empty() && built(run.evals) && built(run.derived_evals))
-    check_derived(run, plugins, where, data, problems);
+    check_derived(run, plugins, where, data, evals, problems);
   if (spec.calibration)
     check_calibration(*spec.calibration, spec.data_dir, run.pair.get(), where, problems);
   return run;
@@ -391,7 +464,7 @@ struct EvalStages {
 /// The stages of what derived evals read and do.
 /// @param evals one for each eval of the run
 void key_derived(PlannedRun& run, const Plugins& plugins, const std::vector<EvalStages>& evals,
-                 const DataContext& data) {
+                 const DataContext& data, EvalShelf& shelf) {
   // Of the reference stage of that eval on that model, which is added where it is none of the run.
   auto reference_key = [&](References::Role role, std::size_t eval) {
     const bool aligned = role == References::Role::aligned;
@@ -407,7 +480,7 @@ void key_derived(PlannedRun& run, const Plugins& plugins, const std::vector<Eval
   const std::vector<PluginUse> uses = eval_uses(run.spec, plugins, /*derived=*/true);
   for (std::size_t i = 0; i < run.derived_evals.size(); ++i) {
     const DerivedEval& derived = *run.derived_evals[i];
-    for (const std::size_t eval : evals_read(run, derived, data)) {
+    for (const std::size_t eval : evals_read(run, derived, data, shelf)) {
       const std::string own = run.eval_stages[eval].key;
       const std::string aligned = reference_key(References::Role::aligned, eval);
       const std::string base = reference_key(References::Role::base, eval);
@@ -426,7 +499,7 @@ void key_derived(PlannedRun& run, const Plugins& plugins, const std::vector<Eval
 
 /// Keys and rows of a run that has no problem.
 void key_run(PlannedRun& run, const Plugins& plugins, const std::string& experiment_key,
-             int position, Problems& problems) {
+             int position, EvalShelf& shelf, Problems& problems) {
   const RunSpec& spec = run.spec;
   DataContext data = data_of(run);
   Value format = to_value(run.format);
@@ -435,7 +508,7 @@ void key_run(PlannedRun& run, const Plugins& plugins, const std::string& experim
   Value calibration;
   std::vector<DataUse> calibrated_on;
   if (spec.calibration) {
-    calibrated_on = calibration_data(*spec.calibration, spec.data_dir, run.pair.get());
+    calibrated_on = shelf.calibration(*spec.calibration, spec.data_dir, run.pair.get());
     calibration = to_value(*spec.calibration);
     calibration.set("data", data_value(calibrated_on));
     calibration.set("tokenizer", run.model->tokenizer_digest);
@@ -478,7 +551,7 @@ void key_run(PlannedRun& run, const Plugins& plugins, const std::string& experim
   for (std::size_t i = 0; i < run.evals.size(); ++i) {
     const PluginUse& use = uses[i];
     const Eval& eval = *run.evals[i];
-    std::vector<DataUse> used = eval.data(data);
+    const std::vector<DataUse>& used = shelf.data(eval, data);
     for (const DataUse& use_of_data : used) {
       run.data_provenance.emplace_back("data." + use_of_data.name,
                                        use_of_data.source + " sha256:" + use_of_data.digest);
@@ -490,11 +563,11 @@ void key_run(PlannedRun& run, const Plugins& plugins, const std::string& experim
                              "two texts that do not overlap",
                              "choose another text, or set calibration.allow_overlap = true"));
     }
-    evals.push_back({run, eval, use.name, eval.protocol(data),
+    evals.push_back({run, eval, use.name, shelf.protocol(eval, data),
                      plugins.evals.get(use.name).canonical(use.options), data_value(used)});
     run.eval_stages.push_back(evals.back().on(*run.model, run.format, parent));
   }
-  key_derived(run, plugins, evals, data);
+  key_derived(run, plugins, evals, data, shelf);
 
   Value canonical = to_value(spec);
   erase_places(canonical);
@@ -534,22 +607,25 @@ void ModelFiles::open() {
 
 Plan make_plan(const Experiment& experiment, const Plugins& plugins) {
   Plan plan;
+  plan.kept = stage_folder();
   plan.experiment.name = experiment.name;
   plan.experiment.toml = experiment.toml;
   plan.experiment.canonical = experiment.canonical();
   plan.experiment.key = sha256(plan.experiment.canonical);
   Problems problems;
-  ModelShelf shelf;
+  ModelShelf models;
+  EvalShelf evals(plugins);
   std::vector<int> positions;
   for (std::size_t i = 0; i < experiment.runs.size(); ++i) {
     if (!experiment.selected(experiment.runs[i])) continue;
-    plan.runs.push_back(plan_run(experiment.runs[i], plugins, shelf, problems));
+    plan.runs.push_back(plan_run(experiment.runs[i], plugins, models, evals, problems));
     positions.push_back(static_cast<int>(i));
   }
   problems.throw_if_any();
   for (std::size_t i = 0; i < plan.runs.size(); ++i)
-    problems.collect(
-        [&] { key_run(plan.runs[i], plugins, plan.experiment.key, positions[i], problems); });
+    problems.collect([&] {
+      key_run(plan.runs[i], plugins, plan.experiment.key, positions[i], evals, problems);
+    });
   problems.throw_if_any();
   return plan;
 }

@@ -3,6 +3,7 @@
 #include <c10/core/Device.h>
 #include <c10/core/ScalarType.h>
 
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -74,8 +75,9 @@ struct PlannedRun {
   c10::Device device{c10::kCPU};
   std::optional<std::int64_t> memory_limit;  // bytes of a model's weights
   std::vector<std::unique_ptr<Method>> methods;
-  std::vector<std::unique_ptr<Eval>> evals;
-  std::vector<std::unique_ptr<DerivedEval>> derived_evals;
+  /// Runs whose evals have the same options and data share them.
+  std::vector<std::shared_ptr<const Eval>> evals;
+  std::vector<std::shared_ptr<const DerivedEval>> derived_evals;
   std::shared_ptr<const Pair> pair;  // that the run's model belongs to, trained or not; or null
   /// Pairs that the models belong to and that train them, each once, and the stages of all their
   /// phases.
@@ -101,6 +103,9 @@ DataContext data_of(const PlannedRun& run);
 struct Plan {
   ExperimentRow experiment;
   std::vector<PlannedRun> runs;  // the selected ones
+  /// Where stages keep what lets them go on, and serves other runs: stage_folder(), unless nothing
+  /// that was kept is to be used.
+  std::filesystem::path kept;
 };
 
 /// Checks everything that can be checked without loading weights: plugins and their options,

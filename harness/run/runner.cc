@@ -4,11 +4,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <functional>
 #include <map>
+#include <thread>
 
-#include "harness/core/paths.h"
 #include "harness/model/weight_memory.h"
 #include "harness/quant/quantized_folder.h"
 #include "harness/quant/sites.h"
@@ -17,9 +18,11 @@
 #include "harness/run/drawn_calibration.h"
 #include "harness/run/loaded_model.h"
 #include "harness/run/score_file.h"
+#include "harness/run/stage_cache.h"
 #include "harness/run/stored_items.h"
 #include "harness/run/training.h"
 #include "harness/run/transcripts.h"
+#include "harness/store/work_lock.h"
 
 namespace harness {
 namespace {
@@ -100,6 +103,7 @@ ProvenanceRow provenance_of(const PlannedRun& run, const ModelFiles& measured) {
   rows.emplace_back("model", measured.reference);
   rows.emplace_back("model.digest", measured.digest);
   rows.emplace_back("model.scheme", measured.scheme);
+  rows.emplace_back("model.parameters", std::to_string(parameter_count(measured.config)));
   if (measured.pair && measured.checkpoint)
     rows.emplace_back("model.weights", measured.checkpoint->digest());
   rows.emplace_back("tokenizer.digest", measured.tokenizer_digest);
@@ -111,14 +115,28 @@ ProvenanceRow provenance_of(const PlannedRun& run, const ModelFiles& measured) {
   return rows;
 }
 
+/// Claims a run or a stage; waits while another process has it.
+/// @param what for messages
+std::unique_ptr<WorkLock> wait_for(const ResultStore& store, const std::string& key,
+                                   const std::string& what) {
+  for (bool told = false;; told = true) {
+    if (auto lock = WorkLock::claim(store.path(), key)) return lock;
+    if (!told) log_info(fmt::format("{}: another process is at it; waiting", what));
+    check_interrupted();
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+}
+
 /// Runs the stages of one run and writes down how each went.
 class RunExecution {
  public:
+  /// @param kept as the plan's
   /// @param failed_trainings stages of pairs whose training failed just now, with the message: they
   /// are not tried again
-  RunExecution(const PlannedRun& run, ResultStore& store, Progress& progress,
-               std::map<std::string, std::string>& failed_trainings)
+  RunExecution(const PlannedRun& run, const std::filesystem::path& kept, ResultStore& store,
+               Progress& progress, std::map<std::string, std::string>& failed_trainings)
       : run_(run),
+        kept_(kept),
         store_(store),
         progress_(progress),
         failed_trainings_(failed_trainings),
@@ -146,8 +164,12 @@ class RunExecution {
       references_.reset();
       for (const auto role : {References::Role::aligned, References::Role::base})
         all_good = measure_reference(role, derived) && all_good;
-      for (const DerivedStage* each : derived)
-        all_good = attempt(each->stage, [&] { return run_derived(*each); }) && all_good;
+      for (const DerivedStage* each : derived) {
+        const auto lock = wait_for(store_, each->stage.key, each->stage.protocol);
+        all_good = (store_.stage_done(each->stage.key) ||
+                    attempt(each->stage, [&] { return run_derived(*each); })) &&
+                   all_good;
+      }
     }
     return all_good;
   }
@@ -271,14 +293,10 @@ class RunExecution {
     CurveWriter curves(store_, attempt.id());
     StoredRecord record(curves, result.metrics, parts_);
     MethodContext context{
-        loaded_->llama(),
-        run_.format,
-        *references_,
-        calibration_.get(),
-        run_.spec.seed,
-        progress_,
-        record,
-        {cache_folder() / "stages", run_.method_stages[index].key, run_.inputs_key}};
+        loaded_->llama(), run_.format,
+        *references_,     calibration_.get(),
+        run_.spec.seed,   progress_,
+        record,           {kept_, run_.method_stages[index].key, run_.inputs_key}};
     try {
       run_.methods[index]->apply(context);
     } catch (...) {
@@ -289,12 +307,15 @@ class RunExecution {
     return result;
   }
 
-  /// Measures an eval. What is scored waits in a file, so that a kill loses one batch.
+  /// Measures an eval. What is scored waits in a file, so that a kill loses one batch. One that
+  /// another process measures is waited for.
   /// @param model loads it, where it is not loaded yet
   /// @param name  of the model, for messages
   bool evaluate(const StageRow& stage, const Eval& eval,
                 const std::function<LlamaTextModel&()>& model, const std::string& name) {
-    ScoreFile scores(cache_folder() / "stages" / (stage.key + ".scores"));
+    const auto lock = wait_for(store_, stage.key, fmt::format("{}: {}", name, stage.protocol));
+    if (store_.stage_done(stage.key)) return true;
+    ScoreFile scores(kept_ / (stage.key + ".scores"));
     LlamaTextModel* loaded = nullptr;
     const bool good = attempt(stage, [&] {
       loaded = &model();
@@ -314,7 +335,7 @@ class RunExecution {
     RunTranscripts transcripts(
         {run_.spec.data_dir, run_.model->tokenizer, run_.model->chat_template, run_.pair});
     EvalContext context{model, *references_, data_of(run_), run_.spec.seed,
-                        sink,  progress_,    transcripts,   cache_folder() / "stages"};
+                        sink,  progress_,    transcripts,   kept_};
     context.llama = &model.llama();
     take_metrics(eval.run(context), eval.protocol(context.data), name, result);
     return result;
@@ -338,7 +359,7 @@ class RunExecution {
   bool attempt(const StageRow& stage, Body&& body) {
     Attempt attempt(store_, run_.row.key, stage.key, provenance_);
     StageResult result;
-    const AttemptOutcome outcome = attempt.run([&] {
+    AttemptOutcome outcome = attempt.run([&] {
       if constexpr (std::is_invocable_v<Body, const Attempt&>)
         result = body(attempt);
       else
@@ -348,12 +369,14 @@ class RunExecution {
       log_warning(fmt::format("{}: {} {} failed: {}", run_.spec.label, stage.kind, stage.name,
                               outcome.message));
     if (outcome.status != AttemptStatus::succeeded) result = {};
+    outcome.provenance = provenance_;  // of a pair's weights it is known only now
     attempt.finish(outcome, result.metrics, result.items);
     if (outcome.status == AttemptStatus::interrupted) throw Interrupted();
     return outcome.status == AttemptStatus::succeeded;
   }
 
   const PlannedRun& run_;
+  const std::filesystem::path& kept_;
   ResultStore& store_;
   Progress& progress_;
   std::map<std::string, std::string>& failed_trainings_;
@@ -394,19 +417,32 @@ void put_plan(const Plan& plan, ResultStore& store) {
 
 RunSummary run_plan(const Plan& plan, ResultStore& store, Progress& progress) {
   RunSummary summary;
+  const auto start = std::filesystem::file_time_type::clock::now();
   put_plan(plan, store);
   std::map<std::string, std::string> failed_trainings;
-  for (const PlannedRun& run : plan.runs) {
-    try {
-      if (RunExecution(run, store, progress, failed_trainings).execute())
-        ++summary.succeeded;
+  auto execute = [&](const PlannedRun& run) {
+    if (RunExecution(run, plan.kept, store, progress, failed_trainings).execute())
+      ++summary.succeeded;
+    else
+      ++summary.failed;
+  };
+  try {
+    // Processes that run the same experiment share its runs.
+    std::vector<const PlannedRun*> taken;
+    for (const PlannedRun& run : plan.runs) {
+      if (const auto lock = WorkLock::claim(store.path(), run.row.key))
+        execute(run);
       else
-        ++summary.failed;
-    } catch (const Interrupted&) {
-      summary.interrupted = true;
-      return summary;
+        taken.push_back(&run);
     }
+    for (const PlannedRun* run : taken) {
+      const auto lock = wait_for(store, run->row.key, run->spec.label);
+      execute(*run);
+    }
+  } catch (const Interrupted&) {
+    summary.interrupted = true;
   }
+  limit_stages(plan.kept, start);
   return summary;
 }
 
@@ -427,9 +463,9 @@ void quantize_run(const Plan& plan, ResultStore& store, Progress& progress,
         "leave out memory_limit, or raise it");
   put_plan(plan, store);
   std::map<std::string, std::string> failed_trainings;
-  if (!RunExecution(plan.runs.front(), store, progress, failed_trainings).quantize(folder))
-    throw Error(fmt::format("run \"{}\"", plan.runs.front().spec.label),
-                "a stage of it failed, as said above", "a run whose methods succeed");
+  if (!RunExecution(run, plan.kept, store, progress, failed_trainings).quantize(folder))
+    throw Error(fmt::format("run \"{}\"", run.spec.label), "a stage of it failed, as said above",
+                "a run whose methods succeed");
 }
 
 }  // namespace harness

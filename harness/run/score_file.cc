@@ -86,7 +86,10 @@ void ScoreFile::read() {
   }
   file.close();
   std::error_code failed;  // then nothing can be added either
-  if (!left.empty()) std::filesystem::resize_file(path_, bytes.size() - left.size(), failed);
+  if (left.empty()) return;
+  log_info(fmt::format("{}: its last {} bytes are not whole and are computed anew", path_.string(),
+                       left.size()));
+  std::filesystem::resize_file(path_, bytes.size() - left.size(), failed);
 }
 
 std::optional<std::vector<Score>> ScoreFile::find(const std::string& digest) const {

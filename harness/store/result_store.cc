@@ -4,12 +4,16 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cassert>
 #include <chrono>
 #include <cmath>
+#include <ctime>
+#include <iomanip>
 #include <limits>
 #include <map>
+#include <sstream>
 #include <thread>
 
 #include "harness/core/error.h"
@@ -29,13 +33,37 @@ namespace {
 constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
 constexpr std::int64_t kApplicationId = 0x41415148;  // "AAQH"
 
-/// The present moment as the database writes it: "2026-01-31T12:00:00.000001Z".
-std::string now_text() {
+using Moment = std::chrono::time_point<std::chrono::system_clock, std::chrono::microseconds>;
+
+Moment now() {
+  return std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now());
+}
+
+std::string moment_text(Moment moment) {
   using namespace std::chrono;
-  const auto now = time_point_cast<microseconds>(system_clock::now());
-  const auto seconds = time_point_cast<std::chrono::seconds>(now);
+  const auto seconds = floor<std::chrono::seconds>(moment);
   return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:06d}Z", fmt::gmtime(system_clock::to_time_t(seconds)),
-                     (now - seconds).count());
+                     (moment - seconds).count());
+}
+
+/// What moment_text() wrote; nothing for another text.
+std::optional<Moment> read_moment(const std::string& text) {
+  std::tm parts{};
+  std::istringstream in(text);
+  char point = 0;
+  std::int64_t microseconds = 0;
+  in >> std::get_time(&parts, "%Y-%m-%dT%H:%M:%S") >> point >> microseconds;
+  if (!in || point != '.') return std::nullopt;
+  return Moment(std::chrono::seconds(timegm(&parts)) + std::chrono::microseconds(microseconds));
+}
+
+/// The latest time that stands in a column by which rows are ordered.
+std::string latest_moment(const Connection& connection) {
+  return connection.text(
+      "SELECT coalesce(max(t), '') FROM (SELECT max(used_at) AS t FROM experiments "
+      "UNION ALL SELECT max(used_at) FROM experiment_runs "
+      "UNION ALL SELECT max(started_at) FROM attempts "
+      "UNION ALL SELECT max(ended_at) FROM attempts)");
 }
 
 /// A number as the columns value and status have it.
@@ -63,7 +91,7 @@ std::int64_t new_attempt_id(const std::string& run, const std::string& stage,
   static std::atomic<int> counter = 0;
   const std::string digest =
       sha256(fmt::format("{}\n{}\n{}\n{}\n{}\n{}\n{}", run, stage, process.host, process.pid,
-                         process.process, now_text(), counter++));
+                         process.process, moment_text(now()), counter++));
   return static_cast<std::int64_t>(std::stoull(digest.substr(0, 16), nullptr, 16) >> 1);
 }
 
@@ -231,6 +259,14 @@ const char* status_name(AttemptStatus status) {
   return "";
 }
 
+std::string ResultStore::State::next_moment() {
+  std::string moment = moment_text(now());
+  if (moment <= latest)
+    if (const auto before = read_moment(latest))
+      moment = moment_text(*before + std::chrono::microseconds(1));
+  return latest = moment;
+}
+
 ResultStore::ResultStore(std::unique_ptr<State> state) : state_(std::move(state)) {}
 ResultStore::~ResultStore() = default;
 
@@ -252,6 +288,7 @@ std::unique_ptr<ResultStore> ResultStore::open(const fs::path& path) {
   use_write_ahead_log(connection);
   if (empty) create_schema(connection);
   update_schema(connection);
+  state->latest = latest_moment(connection);
   return std::unique_ptr<ResultStore>(new ResultStore(std::move(state)));
 }
 
@@ -279,7 +316,7 @@ void ResultStore::put_experiment(const ExperimentRow& row) {
   Statement(state_->connection,
             "INSERT INTO experiments VALUES (?1, ?2, ?3, ?4, ?5, ?5) "
             "ON CONFLICT DO UPDATE SET used_at = excluded.used_at")
-      .run(row.key, row.name, row.toml, row.canonical, now_text());
+      .run(row.key, row.name, row.toml, row.canonical, state_->next_moment());
 }
 
 void ResultStore::put_run(const RunRow& row) {
@@ -290,7 +327,7 @@ void ResultStore::put_run(const RunRow& row) {
   Statement(connection,
             "INSERT INTO experiment_runs VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
             "label = excluded.label, model = excluded.model, used_at = excluded.used_at")
-      .run(row.experiment_key, row.position, row.key, row.label, row.model, now_text());
+      .run(row.experiment_key, row.position, row.key, row.label, row.model, state_->next_moment());
   transaction.commit();
 }
 
@@ -316,7 +353,8 @@ std::int64_t ResultStore::begin_attempt(const std::string& run_key, const std::s
   Statement(connection,
             "INSERT INTO attempts (id, stage_key, run_key, status, message, started_at, host, pid, "
             "process) VALUES (?, ?, ?, 'running', '', ?, ?, ?, ?)")
-      .run(id, stage_key, run_key, now_text(), process.host, process.pid, process.process);
+      .run(id, stage_key, run_key, state_->next_moment(), process.host, process.pid,
+           process.process);
   insert_provenance(connection, id, provenance);
   transaction.commit();
   return id;
@@ -347,8 +385,8 @@ void ResultStore::finish_attempt(std::int64_t attempt, const AttemptOutcome& out
             "UPDATE attempts SET status = ?, message = ?, ended_at = ?, wall_seconds = ?, "
             "cpu_seconds = ?, peak_memory_bytes = ? "
             "WHERE id = ? AND status IN ('running', 'interrupted')")
-      .run(status_name(outcome.status), outcome.message, now_text(), outcome.wall_seconds,
-           outcome.cpu_seconds, outcome.peak_memory_bytes, attempt);
+      .run(status_name(outcome.status), outcome.message, state_->next_moment(),
+           outcome.wall_seconds, outcome.cpu_seconds, outcome.peak_memory_bytes, attempt);
   if (sqlite3_changes(connection.get()) != 1)
     throw Error(path().string(), fmt::format("attempt {} is not running", attempt),
                 "one that begin_attempt started");
@@ -392,7 +430,8 @@ int ResultStore::retire_abandoned() {
                    "UPDATE attempts SET status = 'interrupted', message = ?, ended_at = ? "
                    "WHERE id = ? AND status = 'running'");
   for (const auto& [id, pid] : abandoned)
-    retire.run(fmt::format("process {} ended without finishing it", pid), now_text(), id);
+    retire.run(fmt::format("process {} ended without finishing it", pid), state_->next_moment(),
+               id);
   transaction.commit();
   return static_cast<int>(abandoned.size());
 }
@@ -459,45 +498,72 @@ void ResultStore::put_verdicts(
   transaction.commit();
 }
 
-void ResultStore::merge(const fs::path& other) {
+MergeOutcome ResultStore::merge(const fs::path& other) {
   refuse_folder(other);
   std::error_code none;
   if (!fs::exists(other))
     throw Error(other.string(), "there is no such file", "a database of results");
   if (fs::equivalent(other, path(), none))
     throw Error(other.string(), "is the database itself", "another database of results");
-  if (check_schema(Connection(other, Connection::Mode::read_only))) return;
+  if (check_schema(Connection(other, Connection::Mode::read_only))) return {};
   const Connection& connection = state_->connection;
   Statement(connection, "ATTACH ? AS other").run(other.string());
   struct Detach {
     const Connection& connection;
     ~Detach() { sqlite3_exec(connection.get(), "DETACH other", nullptr, nullptr, nullptr); }
   } detach{connection};
+  // "WHERE true" keeps SQLite from reading ON CONFLICT as part of a join.
+  struct MergedTable {
+    const char* name;
+    const char* conflict;  // null: what is here stays
+  };
+  constexpr const char* kLaterUse =
+      "ON CONFLICT DO UPDATE SET used_at = max(used_at, excluded.used_at)";
+  constexpr MergedTable kTables[] = {
+      // Parents before children.
+      {"experiments", kLaterUse},
+      {"runs", nullptr},
+      {"experiment_runs", kLaterUse},
+      {"stages", nullptr},
+      {"run_stages", nullptr},
+      {"attempts",
+       "ON CONFLICT DO UPDATE SET status = excluded.status, message = excluded.message, "
+       "ended_at = excluded.ended_at, wall_seconds = excluded.wall_seconds, "
+       "cpu_seconds = excluded.cpu_seconds, peak_memory_bytes = excluded.peak_memory_bytes "
+       "WHERE attempts.status IN ('running', 'interrupted') AND excluded.status <> 'running'"},
+      {"provenance", nullptr},
+      {"metrics", nullptr},
+      {"items", nullptr},
+      {"curves", nullptr},
+      {"completions", nullptr},  // since schema 3, as are the two below
+      {"answers", nullptr},
+      {"verdicts", nullptr},
+  };
+  MergeOutcome outcome;
   Transaction transaction(connection);
-  // Parents before children. "WHERE true" keeps SQLite from reading ON CONFLICT as part of a join.
-  connection.execute(R"(
-    INSERT INTO experiments SELECT * FROM other.experiments WHERE true
-      ON CONFLICT DO UPDATE SET used_at = max(used_at, excluded.used_at);
-    INSERT OR IGNORE INTO runs SELECT * FROM other.runs;
-    INSERT INTO experiment_runs SELECT * FROM other.experiment_runs WHERE true
-      ON CONFLICT DO UPDATE SET used_at = max(used_at, excluded.used_at);
-    INSERT OR IGNORE INTO stages SELECT * FROM other.stages;
-    INSERT OR IGNORE INTO run_stages SELECT * FROM other.run_stages;
-    INSERT INTO attempts SELECT * FROM other.attempts WHERE true
-      ON CONFLICT DO UPDATE SET status = excluded.status, message = excluded.message,
-        ended_at = excluded.ended_at, wall_seconds = excluded.wall_seconds,
-        cpu_seconds = excluded.cpu_seconds, peak_memory_bytes = excluded.peak_memory_bytes
-      WHERE attempts.status IN ('running', 'interrupted') AND excluded.status <> 'running';
-    INSERT OR IGNORE INTO provenance SELECT * FROM other.provenance;
-    INSERT OR IGNORE INTO metrics SELECT * FROM other.metrics;
-    INSERT OR IGNORE INTO items SELECT * FROM other.items;
-    INSERT OR IGNORE INTO curves SELECT * FROM other.curves;)");
-  if (connection.integer("PRAGMA other.user_version") >= 3)
-    connection.execute(R"(
-    INSERT OR IGNORE INTO completions SELECT * FROM other.completions;
-    INSERT OR IGNORE INTO answers SELECT * FROM other.answers;
-    INSERT OR IGNORE INTO verdicts SELECT * FROM other.verdicts;)");
+  auto rows = [&](const char* table) {
+    return connection.integer(fmt::format("SELECT count(*) FROM main.{}", table));
+  };
+  for (const MergedTable& table : kTables) {
+    if (connection.integer(fmt::format("SELECT count(*) FROM other.sqlite_schema WHERE name = '{}'",
+                                       table.name)) == 0)
+      continue;
+    // An update counts as a change too; tables with updates are short.
+    const std::int64_t before = table.conflict ? rows(table.name) : 0;
+    connection.execute(fmt::format("INSERT {} INTO {} SELECT * FROM other.{} WHERE true {}",
+                                   table.conflict ? "" : "OR IGNORE", table.name, table.name,
+                                   table.conflict ? table.conflict : ""));
+    const std::int64_t added =
+        table.conflict ? rows(table.name) - before : sqlite3_changes64(connection.get());
+    if (added > 0) outcome.added.emplace_back(table.name, added);
+    if (table.name == std::string_view("verdicts"))
+      outcome.differing_verdicts = connection.integer(
+          "SELECT count(*) FROM main.verdicts JOIN other.verdicts AS theirs "
+          "USING (answer, scorer) WHERE main.verdicts.complied IS NOT theirs.complied");
+  }
+  state_->latest = std::max(state_->latest, latest_moment(connection));
   transaction.commit();
+  return outcome;
 }
 
 }  // namespace harness

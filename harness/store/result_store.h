@@ -85,6 +85,14 @@ struct ItemRow {
 struct StoredAnswer {
   std::string digest, prompt, text;
 };
+/// What a merge brought and what it found.
+struct MergeOutcome {
+  /// Rows that were not there before, by table, in the order of the schema; tables without any are
+  /// left out.
+  std::vector<std::pair<std::string, std::int64_t>> added;
+  /// Verdicts of one scorer on one answer that differ: what this database has stays.
+  std::int64_t differing_verdicts = 0;
+};
 struct CurvePoint {
   std::string series;
   std::int64_t step = 0;
@@ -149,8 +157,9 @@ class ResultStore {
                     const std::vector<std::pair<std::string, std::optional<bool>>>& verdicts);
 
   /// Takes over everything from another database of this schema. What both have stays as it is
-  /// here, except that an attempt which ended there ends here.
-  void merge(const std::filesystem::path& other);
+  /// here, except that an attempt which ended there ends here. Attempts of one stage that measured
+  /// different values are both kept (the view `disagreements` lists them).
+  MergeOutcome merge(const std::filesystem::path& other);
 
   struct ResultSet {
     std::vector<std::string> columns;

@@ -3,7 +3,8 @@
 --
 -- Keys are SHA-256 digests (64 hexadecimal digits) of what a row stands for, and an attempt's id is the first
 -- 63 bits of one. So two databases merge with INSERT OR IGNORE, and items of different runs pair.
--- Times are ISO 8601, UTC, with microseconds: they sort as text.
+-- Times are ISO 8601, UTC, with microseconds: they sort as text. Where a machine's clock has gone back, a time is
+-- a microsecond after the latest one stored, so that the order stays that of events.
 --
 -- Results belong to an attempt, not to a stage. A stage that succeeds twice keeps both attempts with all they
 -- measured; views show the latest that succeeded, and the view `disagreements` lists stages whose attempts

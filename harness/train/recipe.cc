@@ -7,10 +7,14 @@
 #include <cassert>
 #include <cerrno>
 #include <limits>
+#include <map>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <tuple>
 
 #include "harness/core/hash.h"
+#include "harness/core/log.h"
 #include "harness/data/file.h"
 #include "harness/model/json.h"
 #include "harness/model/safetensors_writer.h"
@@ -22,6 +26,7 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 constexpr const char* kRecord = "training.json";
+constexpr const char* kDigest = "sha256";  // a key of the record
 constexpr const char* kWeights = "model.safetensors";
 /// Raised when the same recipe gives other weights than before.
 constexpr int kTrainerVersion = 1;
@@ -60,12 +65,32 @@ json values_json(const std::vector<std::pair<std::string, double>>& values) {
   return list;
 }
 
-/// The record of a finished training, if the folder holds one.
+/// Once a process: a phase is looked for more than once.
+void tell_damage(const std::string& text) {
+  static std::set<std::string> told;
+  static std::mutex guard;
+  const std::lock_guard lock(guard);
+  if (told.insert(text).second) log_warning(text);
+}
+
+/// Of all that a record says beside it.
+std::string record_digest(json record) {
+  record.erase(kDigest);
+  return sha256(record.dump());
+}
+
+/// The record of a finished training, if the folder holds one; one that is damaged has no key.
 std::optional<json> read_record(const fs::path& folder) {
   const fs::path file = folder / kRecord;
   std::error_code none;
   if (!fs::exists(file, none)) return std::nullopt;
-  return parse_json(read_text_file(file), file.string());
+  const json record = json::parse(read_text_file(file), nullptr, /*allow_exceptions=*/false);
+  const bool whole = record.is_object() && record.contains("key") &&
+                     (!record.contains(kDigest) ||
+                      record[kDigest] == record_digest(record));  // an older harness's
+  if (whole) return record;
+  tell_damage(fmt::format("{} is damaged, and what it belongs to trained anew", file.string()));
+  return json{{"key", ""}};
 }
 
 TrainOutcome outcome_of(const json& record) {
@@ -87,6 +112,44 @@ CurveValue curve_value(const json& point) {
 
 PhaseResult stored_result(const json& record, const fs::path& folder) {
   return {folder, record.at("key").get<std::string>(), outcome_of(record), /*stored_before=*/true};
+}
+
+/// SHA-256 of what a phase has written beside the record, by file name.
+json file_digests(const fs::path& folder, const CheckpointTexts& texts) {
+  json digests = json::object();
+  auto add = [&](const std::string& name) { digests[name] = sha256_file(folder / name); };
+  for (const auto& [name, text] : texts) add(name);
+  add("config.json");
+  add(kWeights);
+  return digests;
+}
+
+/// SHA-256 of a file. A large model's takes seconds: it is remembered while the file's size and
+/// time stay.
+std::string remembered_sha256(const fs::path& path) {
+  using Seen = std::tuple<std::uintmax_t, fs::file_time_type, std::string>;  // size, time, digest
+  static std::map<fs::path, Seen> known;
+  static std::mutex guard;
+  const std::lock_guard lock(guard);
+  const auto size = fs::file_size(path);
+  const auto time = fs::last_write_time(path);
+  Seen& seen = known[fs::absolute(path)];
+  if (std::get<2>(seen).empty() || std::get<0>(seen) != size || std::get<1>(seen) != time)
+    seen = {size, time, sha256_file(path)};
+  return std::get<2>(seen);
+}
+
+/// The files that are not as they were when the phase was finished. A record without digests is an
+/// older harness's.
+std::vector<std::string> damaged_files(const json& record, const fs::path& folder) {
+  std::vector<std::string> damaged;
+  if (!record.contains("files")) return damaged;
+  for (const auto& [name, digest] : record.at("files").items()) {
+    std::error_code none;
+    if (!fs::exists(folder / name, none) || remembered_sha256(folder / name) != digest)
+      damaged.push_back(name);
+  }
+  return damaged;
 }
 
 /// Makes sure that a phase's folder can be written, and takes an older training's record and
@@ -184,6 +247,11 @@ std::optional<PhaseResult> find_trained_phase(const TrainRecipe& recipe, std::si
   const fs::path own = folder / recipe.phases[place].name;
   const std::optional<json> record = read_record(own);
   if (!record || record->at("key") != phase_key(recipe, place)) return std::nullopt;
+  if (const auto damaged = damaged_files(*record, own); !damaged.empty()) {
+    tell_damage(fmt::format("{} is damaged and trained anew: {} not as written", own.string(),
+                            fmt::join(damaged, ", ")));
+    return std::nullopt;
+  }
   return stored_result(*record, own);
 }
 
@@ -194,10 +262,10 @@ PhaseResult train_phase(const TrainRecipe& recipe, std::size_t place, const fs::
   result.folder = folder / phase.name;
   result.key = phase_key(recipe, place);
   const std::optional<json> record = read_record(result.folder);
-  if (record && record->at("key") == result.key) {
+  if (auto trained = find_trained_phase(recipe, place, folder)) {
     if (hooks.curve)
       for (const json& point : record->at("curve")) hooks.curve(curve_value(point));
-    return stored_result(*record, result.folder);
+    return *trained;
   }
   clear_place(result.folder, record.has_value());
   json curve = json::array();
@@ -223,14 +291,16 @@ PhaseResult train_phase(const TrainRecipe& recipe, std::size_t place, const fs::
   std::map<std::string, at::Tensor> tensors = model.tensors();
   for (auto& [name, tensor] : tensors) tensor = tensor.to(saved_type(phase.save_dtype));
   save_checkpoint_folder(result.folder, start.config(), tensors, phase.texts);
-  const json about = {{"key", result.key},
-                      {"recipe", recipe.name},
-                      {"canonical", json::parse(phase_canonical(recipe, place))},
-                      {"stopped_by", met ? "criterion" : "steps"},
-                      {"steps", result.outcome.steps},
-                      {"loss", result.outcome.loss},
-                      {"criterion", values_json(result.outcome.criterion_values)},
-                      {"curve", curve}};
+  json about = {{"key", result.key},
+                {"recipe", recipe.name},
+                {"canonical", json::parse(phase_canonical(recipe, place))},
+                {"stopped_by", met ? "criterion" : "steps"},
+                {"steps", result.outcome.steps},
+                {"loss", result.outcome.loss},
+                {"criterion", values_json(result.outcome.criterion_values)},
+                {"curve", curve},
+                {"files", file_digests(result.folder, phase.texts)}};
+  about[kDigest] = record_digest(about);
   write_text_file(result.folder / kRecord, about.dump() + "\n");
   fs::remove(hooks.state_file);
   return result;

@@ -12,13 +12,11 @@
 #include <numbers>
 
 #include "harness/model/json.h"
-#include "harness/model/safetensors.h"
-#include "harness/model/safetensors_writer.h"
+#include "harness/model/kept_tensors.h"
 
 namespace harness {
 namespace {
 
-namespace fs = std::filesystem;
 using nlohmann::json;
 
 /// The fused AdamW of LibTorch over the weights that learn, group by group.
@@ -153,19 +151,10 @@ void check_batch(const TrainBatch& batch, const LlamaConfig& config, const std::
 /// Restores an interrupted training. @return the steps that are done, 0 when there is no state
 std::int64_t read_state(const TrainHooks& hooks, const Optimizer& optimizer, Curve& curve,
                         TrainOutcome& outcome) {
-  if (hooks.state_file.empty() || !fs::exists(hooks.state_file)) return 0;
-  const SafetensorsFile file(hooks.state_file);
-  auto about = [&](const char* key) {
-    const auto found = file.metadata().find(key);
-    return found == file.metadata().end() ? std::string() : found->second;
-  };
-  if (about("key") != hooks.state_key) {
-    log_info(fmt::format("{}: {} belongs to another training and is not used", hooks.what,
-                         hooks.state_file.string()));
-    return 0;
-  }
-  for (const auto& [name, tensor] : optimizer.state()) tensor.copy_(file.load(name));
-  const json progress = parse_json(about("progress"), hooks.state_file.string());
+  const auto file = find_kept_tensors(hooks.state_file, hooks.state_key, hooks.what);
+  if (!file) return 0;
+  for (const auto& [name, tensor] : optimizer.state()) tensor.copy_(file->load(name));
+  const json progress = parse_json(file->metadata().at("progress"), hooks.state_file.string());
   outcome.loss = progress.at("loss").get<double>();
   for (const json& entry : progress.at("criterion"))
     outcome.criterion_values.emplace_back(entry[0].get<std::string>(), entry[1].get<double>());
@@ -184,8 +173,8 @@ void write_state(const TrainHooks& hooks, const Optimizer& optimizer, const Curv
                          {"loss", outcome.loss},
                          {"criterion", criterion},
                          {"curve", curve.to_json()}};
-  write_safetensors(hooks.state_file, optimizer.state(),
-                    {{"key", hooks.state_key}, {"progress", progress.dump()}});
+  keep_tensors(hooks.state_file, hooks.state_key, hooks.what, optimizer.state(),
+               {{"progress", progress.dump()}});
 }
 
 /// Writes states where they are due, by steps or by time. A large model's takes long to write, on a

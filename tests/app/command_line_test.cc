@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "harness/model/chat.h"
+#include "harness/store/sqlite.h"
 #include "tests/data/safety_files.h"
 #include "tests/support/support.h"
 
@@ -131,6 +132,89 @@ TEST_F(CommandLineTest, SamplesSaysHowManyItTakes) {
   EXPECT_EQ(harness("samples --difference 0.2 --discordance 0.1").status, 2);
 }
 
+TEST_F(CommandLineTest, DatabasesMergeAndItemsGoOut) {
+  write_experiment(kTwoRuns);
+  ASSERT_EQ(harness("run e.toml --only full --db a.sqlite").status, 0);
+  ASSERT_EQ(harness("run e.toml --db b.sqlite").status, 0);
+  const Outcome merged = harness("merge all.sqlite a.sqlite b.sqlite");
+  EXPECT_EQ(merged.status, 0) << merged.error;
+  EXPECT_THAT(merged.error, AllOf(HasSubstr("a.sqlite: 1 experiments"), HasSubstr("4 items")));
+  EXPECT_EQ(merged.out, "");  // both measured the same
+  EXPECT_THAT(harness("merge all.sqlite a.sqlite").error, HasSubstr("a.sqlite: nothing new"));
+  EXPECT_EQ(harness("report tiny --db all.sqlite --format csv").out,
+            harness("report tiny --db b.sqlite --format csv").out);
+  EXPECT_EQ(harness("merge all.sqlite absent.sqlite").status, 2);
+
+  EXPECT_EQ(harness("export items tiny --db all.sqlite --format csv --out i.csv").status, 0);
+  const std::string items = test::read_file(folder_ / "i.csv");
+  EXPECT_EQ(std::count(items.begin(), items.end(), '\n'), 1 + 2 * 4) << items;
+  EXPECT_EQ(harness("export items tiny --db all.sqlite --out i.parquet").status, 0);
+  EXPECT_EQ(test::read_file(folder_ / "i.parquet").substr(0, 4), "PAR1");
+}
+
+TEST_F(CommandLineTest, AMergeListsWhatMachinesMeasuredDifferently) {
+  write_experiment("[[run]]\nlabel='full'\n");
+  ASSERT_EQ(harness("run e.toml --db a.sqlite").status, 0);
+  ASSERT_EQ(harness("run e.toml --db b.sqlite").status, 0);
+  sqlite::Connection(folder_ / "b.sqlite", sqlite::Connection::Mode::read_write)
+      .execute(
+          "UPDATE metrics SET value = 77.5 WHERE name = 'perplexity';"
+          "UPDATE provenance SET value = 'another' WHERE key = 'cpu.model'");
+  const Outcome merged = harness("merge a.sqlite b.sqlite");
+  EXPECT_EQ(merged.status, 0) << merged.error;
+  EXPECT_THAT(merged.out, AllOf(HasSubstr("Measured differently under one key"), HasSubstr("77.5"),
+                                HasSubstr("cpu.model another")));
+  EXPECT_THAT(harness("report tiny --db a.sqlite").out,
+              HasSubstr("2 attempts measured perplexity differently"));
+}
+
+TEST_F(CommandLineTest, ADryRunSaysWhatIsLeftAndRunsNothing) {
+  write_experiment(kTwoRuns);
+  const Outcome before = harness("run e.toml --dry-run --db new.sqlite");
+  EXPECT_EQ(before.status, 0) << before.error;
+  EXPECT_THAT(before.out, AllOf(HasSubstr("2 runs, 2 of them left; 4 stages, 1 shared by runs, 0 "
+                                          "stored"),
+                                HasSubstr("untimed")));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "new.sqlite"));
+  ASSERT_EQ(harness("run e.toml --only full").status, 0);
+  EXPECT_THAT(harness("run e.toml --dry-run").out,
+              HasSubstr("2 runs, 1 of them left; 4 stages, 1 shared by runs, 2 stored"));
+}
+
+TEST_F(CommandLineTest, VerifyComputesARunAgain) {
+  write_experiment(kTwoRuns);
+  ASSERT_EQ(harness("run e.toml").status, 0);
+  const Outcome equal = harness("verify RTN");
+  EXPECT_EQ(equal.status, 0) << equal.error;
+  EXPECT_THAT(equal.out, AllOf(HasSubstr("tiny"), HasSubstr("equal"), Not(HasSubstr("stored "))))
+      << equal.out;
+  sqlite::Connection(folder_ / "results/results.sqlite", sqlite::Connection::Mode::read_write)
+      .execute("UPDATE metrics SET value = 77.5 WHERE name = 'perplexity'");
+  const Outcome different = harness("verify");
+  EXPECT_EQ(different.status, 1) << different.error;
+  EXPECT_THAT(different.out, HasSubstr("metric perplexity: value: stored 77.5, now "));
+  EXPECT_EQ(harness("verify absent").status, 2);
+}
+
+TEST_F(CommandLineTest, TheCacheIsListedCheckedAndCollected) {
+  test::write_file(folder_ / "train.txt", "Another text. " + test::read_file(folder_ / "text.txt"));
+  write_experiment(
+      "calibration = { text = 'train.txt', samples = 2, length = 16 }\n[[run]]\nlabel='trained'\n"
+      "format='w4a4kv4'\nmethods=[{ name='ostquant', steps=2, batch=2, top_k=8 }, 'rtn']\n");
+  const std::string cache = "HARNESS_CACHE=cache";
+  ASSERT_EQ(harness("run e.toml", cache).status, 0);
+  const Outcome listed = harness("cache ls --check", cache);
+  EXPECT_EQ(listed.status, 0) << listed.error;
+  EXPECT_THAT(listed.out, AllOf(HasSubstr("transform of ostquant, 2 of 2 steps"),
+                                HasSubstr("targets of distillation"), HasSubstr("2 entries")));
+  for (const auto& entry : std::filesystem::directory_iterator(folder_ / "cache/stages"))
+    std::filesystem::resize_file(entry.path(), entry.file_size() - 1);
+  EXPECT_EQ(harness("cache ls --check", cache).status, 1);
+  EXPECT_THAT(harness("cache gc --keep 0", cache).out, HasSubstr("2 entries"));
+  EXPECT_THAT(harness("cache ls", cache).out, HasSubstr("0 entries"));
+  EXPECT_EQ(harness("cache gc --keep much", cache).status, 2);
+}
+
 TEST_F(CommandLineTest, StoredAnswersAreRescoredAndLabelled) {
   std::filesystem::copy(model(), folder_ / "talker");
   test::write_file(folder_ / "talker/chat_template.jinja", kWorldChatTemplate);
@@ -223,9 +307,10 @@ lr = 1e30
 
 TEST_F(CommandLineTest, HelpShowsExamplesEverywhere) {
   EXPECT_THAT(harness("--help").out, HasSubstr("harness run experiments/quickstart.toml"));
-  for (const char* command :
-       {"run", "eval", "list", "describe", "show", "sql", "report", "plot", "compare", "samples", "doctor",
-        "generate", "tokenize", "logits", "train", "quantize", "rescore", "labels"}) {
+  for (const char* command : {"run", "eval", "list", "describe", "show", "sql", "report", "plot",
+                              "compare", "samples", "doctor", "generate", "tokenize", "logits",
+                              "train", "quantize", "rescore", "labels", "merge", "export", "cache",
+                              "verify"}) {
     Outcome help = harness(std::string(command) + " --help");
     EXPECT_EQ(help.status, 0) << command;
     EXPECT_THAT(help.out, HasSubstr("xample")) << command;

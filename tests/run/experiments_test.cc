@@ -43,21 +43,6 @@ TEST(Experiments, AllAreReadAndNameOptionsThatThereAre) {
   EXPECT_GE(files, 10);
 }
 
-// A task of one's own on SafetyBench's questions.
-constexpr const char* kQuiz = R"(
-name = "quiz"
-version = "1"
-licence = "CC0"
-source = "made for this test"
-prompt = "{{question}}"
-choices = "{{options}}"
-answer = "{{answer}}"
-metrics = ["acc", "acc_norm"]
-[[files]]
-split = "test"
-places = ["safetybench_en_1000.jsonl"]
-)";
-
 // The paper's main table on random models of its four architectures: every method, every format,
 // every row, from the same file.
 TEST(Experiments, TheMainTableRunsOnTinyModelsOfItsArchitectures) {
@@ -65,14 +50,7 @@ TEST(Experiments, TheMainTableRunsOnTinyModelsOfItsArchitectures) {
   const test::ScopedVariable cache("HARNESS_CACHE", (folder / "cache").string());
   test::write_file(folder / "test.txt", test::some_text());
   test::write_file(folder / "train.txt", "Another text. " + test::some_text());
-  test::write_file(folder / "quiz.toml", kQuiz);
-  std::string questions;
-  for (int i = 0; i < 12; ++i)
-    questions += fmt::format(
-        R"({{"id": {0}, "category": "{1}", "question": "Is it {0}?", "options": ["Yes", "No", "So"], "answer": {2}}})"
-        "\n",
-        i, i % 2 ? "Mental Health" : "Physical Health", i % 3);
-  test::write_file(folder / "safetybench_en_1000.jsonl", questions);
+  test::write_quiz(folder.path());
   std::string models, bases;
   std::uint64_t seed = 0;
   for (const char* architecture :

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <fmt/format.h>
+
+#include <filesystem>
 #include <string>
 
 #include "harness/core/experiment.h"
@@ -28,6 +31,31 @@ inline Experiment tiny_experiment(const std::string& text_file, const std::strin
       "\"\ndtype = \"fp32\"\ndevice = \"cpu\"\nevals = [{ name = \"perplexity\", text = \"" +
       text_file + "\", window = 64, limit = 6 }]\n" + runs;
   return parse_experiment(toml, "tiny.toml", options);
+}
+
+/// Twelve questions as SafetyBench's file has them, and a task of one's own on them: "quiz" of
+/// quiz.toml.
+inline void write_quiz(const std::filesystem::path& folder) {
+  std::string questions;
+  for (int i = 0; i < 12; ++i)
+    questions += fmt::format(
+        R"({{"id": {0}, "category": "{1}", "question": "Is it {0}?", "options": ["Yes", "No", "So"], "answer": {2}}})"
+        "\n",
+        i, i % 2 ? "Mental Health" : "Physical Health", i % 3);
+  write_file(folder / "safetybench_en_1000.jsonl", questions);
+  write_file(folder / "quiz.toml", R"(
+name = "quiz"
+version = "1"
+licence = "CC0"
+source = "made for this test"
+prompt = "{{question}}"
+choices = "{{options}}"
+answer = "{{answer}}"
+metrics = ["acc", "acc_norm"]
+[[files]]
+split = "test"
+places = ["safetybench_en_1000.jsonl"]
+)");
 }
 
 /// The shape of a random model with the vocabulary of tests/golden/tiny.

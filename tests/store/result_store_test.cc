@@ -321,6 +321,14 @@ TEST_F(ResultStoreTest, TextOfEveryKindIsKept) {
   EXPECT_EQ(cell(*store_, "SELECT message FROM attempts"), message);
 }
 
+/// An item with two samples, one of which another item's model wrote too.
+ItemRow item_with_answers(const std::string& id) {
+  ItemRow item{id, 0, 1, "", R"({"measured":"attack_success","category":"a"})"};
+  item.completions = {{"bake", "with flour", "stop", 3, {{"list/1", true}}},
+                      {"bake", id, "length", 4, {{"list/1", false}, {"judge/1", std::nullopt}}}};
+  return item;
+}
+
 TEST_F(ResultStoreTest, TwoStoresMerge) {
   OneRun shared(*store_);
   store_result(*store_, shared.run, shared.stage, {{"perplexity", 20.0, {}, 1}});
@@ -356,18 +364,104 @@ TEST_F(ResultStoreTest, MergingBringsTheEndOfAnAttemptThatWasRunning) {
   EXPECT_EQ(cell(*store_, "SELECT value FROM results"), "20");
 }
 
+TEST_F(ResultStoreTest, AMergeSaysWhatItBrought) {
+  const OneRun one(*store_);
+  {
+    const auto other = ResultStore::open(folder_ / "other.sqlite");
+    const OneRun same(*other);
+    store_result(*other, same.run, same.stage, {{"perplexity", 20.0, {}, 1}},
+                 {item_with_answers("p")});
+  }
+  using Added = std::vector<std::pair<std::string, std::int64_t>>;
+  EXPECT_EQ(store_->merge(folder_ / "other.sqlite").added, (Added{{"attempts", 1},
+                                                                  {"provenance", 2},
+                                                                  {"metrics", 1},
+                                                                  {"items", 1},
+                                                                  {"completions", 2},
+                                                                  {"answers", 2},
+                                                                  {"verdicts", 3}}));
+  const MergeOutcome again = store_->merge(folder_ / "other.sqlite");
+  EXPECT_EQ(again.added, Added());
+  EXPECT_EQ(again.differing_verdicts, 0);
+}
+
+// Another machine got another number under the same key: both stay, each with where it comes from.
+TEST_F(ResultStoreTest, WhatTwoMachinesMeasuredDifferentlyIsKeptTwice) {
+  const OneRun one(*store_);
+  store_result(*store_, one.run, one.stage, {{"perplexity", 20.0, {}, 1}}, {{"w", 0, 3.0, "", ""}});
+  {
+    const auto other = ResultStore::open(folder_ / "other.sqlite");
+    const OneRun same(*other);
+    const auto attempt =
+        other->begin_attempt(same.run.key, same.stage.key, {{"device", "another"}});
+    other->finish_attempt(attempt, {}, {{"perplexity", 20.5, {}, 1}}, {{"w", 0, 3.1, "", ""}});
+  }
+  store_->merge(folder_ / "other.sqlite");
+  EXPECT_EQ(cell(*store_, "SELECT count(*) || ' ' || sum(value) FROM metrics"), "2 40.5");
+  EXPECT_EQ(cell(*store_,
+                 "SELECT values_measured || ' ' || least || ' ' || greatest "
+                 "FROM disagreements"),
+            "2 20.0 20.5");
+  EXPECT_EQ(cell(*store_,
+                 "SELECT group_concat(value) FROM (SELECT p.value FROM provenance p JOIN "
+                 "metrics m USING (attempt) WHERE p.key = 'device' ORDER BY m.value)"),
+            "cpu,another");
+  // The latest is shown, and no mean of both.
+  EXPECT_EQ(cell(*store_, "SELECT value FROM results WHERE metric = 'perplexity'"), "20.5");
+}
+
+TEST_F(ResultStoreTest, VerdictsThatDifferStayAndAreCounted) {
+  const OneRun one(*store_);
+  store_result(*store_, one.run, one.stage, {}, {item_with_answers("p")});
+  const std::string answer = store_->answers(one.experiment.key)[0].digest;
+  {
+    const auto other = ResultStore::open(folder_ / "other.sqlite");
+    other->put_verdicts("human:anna", {{answer, true}});
+  }
+  store_->put_verdicts("human:anna", {{answer, false}});
+  EXPECT_EQ(store_->merge(folder_ / "other.sqlite").differing_verdicts, 1);
+  EXPECT_EQ(cell(*store_, "SELECT complied FROM verdicts WHERE scorer = 'human:anna'"), "0");
+}
+
+/// Moves all times of a database a year ahead.
+void put_clock_ahead(const std::filesystem::path& database) {
+  const sqlite::Connection connection(database, sqlite::Connection::Mode::read_write);
+  for (const auto& [table, column] : {std::pair("experiments", "used_at"),
+                                      {"experiment_runs", "used_at"},
+                                      {"attempts", "started_at"},
+                                      {"attempts", "ended_at"}})
+    connection.execute(fmt::format("UPDATE {0} SET {1} = (substr({1}, 1, 4) + 1) || substr({1}, 5)",
+                                   table, column));
+}
+
+TEST_F(ResultStoreTest, WhereTheClockGoesBackTheLastUsedIsStillTheLast) {
+  OneRun before(*store_);
+  store_result(*store_, before.run, before.stage, {}, {}, failed("before"));
+  const std::filesystem::path path = store_->path();
+  store_.reset();
+  put_clock_ahead(path);
+  store_ = ResultStore::open(path);
+  // The same place of the experiment with other code, and another version of the experiment.
+  RunRow after = before.run;
+  after.canonical += " changed";
+  after.key = key_of(after.canonical);
+  store_->put_run(after);
+  EXPECT_EQ(cell(*store_, "SELECT run_key FROM current_runs"), after.key);
+  const ExperimentRow version = example_experiment("first", " changed");
+  store_->put_experiment(version);
+  EXPECT_EQ(cell(*store_, "SELECT key FROM experiments ORDER BY used_at DESC LIMIT 1"),
+            version.key);
+  store_result(*store_, before.run, before.stage, {}, {}, failed("after"));
+  EXPECT_EQ(cell(*store_, "SELECT message FROM shown_attempts"), "after");
+  EXPECT_EQ(cell(*store_, "SELECT count(*) FROM attempts WHERE started_at > ended_at"), "0");
+  // Microseconds apart, in the order in which they came.
+  EXPECT_EQ(cell(*store_, "SELECT count(DISTINCT ended_at) FROM attempts"), "2");
+}
+
 TEST_F(ResultStoreTest, MergingADatabaseWithItselfOrWithNothingIsRefused) {
   EXPECT_THAT(error_of([&] { store_->merge(folder_ / "results.sqlite"); }), HasSubstr("itself"));
   EXPECT_THAT(error_of([&] { store_->merge(folder_ / "absent.sqlite"); }),
               HasSubstr("no such file"));
-}
-
-/// An item with two samples, one of which another item's model wrote too.
-ItemRow item_with_answers(const std::string& id) {
-  ItemRow item{id, 0, 1, "", R"({"measured":"attack_success","category":"a"})"};
-  item.completions = {{"bake", "with flour", "stop", 3, {{"list/1", true}}},
-                      {"bake", id, "length", 4, {{"list/1", false}, {"judge/1", std::nullopt}}}};
-  return item;
 }
 
 TEST_F(ResultStoreTest, AnAnswerIsKeptOnceAndJudgedOnce) {

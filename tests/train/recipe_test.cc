@@ -81,6 +81,27 @@ TEST(Recipe, FinishedPhaseIsNotTrainedAgain) {
   EXPECT_NE(digest(folder / "tuned"), before);
 }
 
+TEST(Recipe, ADamagedPhaseIsTrainedAnewToTheSameBits) {
+  const TemporaryFolder folder;
+  train_recipe(two_phases(), folder.path(), {});
+  const fs::path tuned = folder / "tuned";
+  const std::string before = digest(tuned);
+  for (const char* name : {"model.safetensors", "config.json", "tokenizer.json", "training.json"}) {
+    const std::string whole = test::read_file(tuned / name);
+    std::string flipped = whole;
+    flipped[whole.size() / 2] = static_cast<char>(flipped[whole.size() / 2] ^ 1);
+    for (const std::string& damaged : {flipped, whole.substr(0, whole.size() - 1)}) {
+      test::write_file(tuned / name, damaged);
+      EXPECT_FALSE(find_trained_phase(two_phases(), 1, folder.path())) << name;
+      const auto results = train_recipe(two_phases(), folder.path(), {});
+      EXPECT_TRUE(results[0].stored_before);
+      EXPECT_FALSE(results[1].stored_before) << name;
+      EXPECT_EQ(digest(tuned), before) << name;
+      EXPECT_EQ(test::read_file(tuned / name), whole) << name;
+    }
+  }
+}
+
 TEST(Recipe, SameBitsInAnotherFolder) {
   const TemporaryFolder one, two;
   train_recipe(two_phases(), one.path(), {});
