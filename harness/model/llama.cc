@@ -336,7 +336,7 @@ const char* activation_site_name(ActivationSite site) {
 }
 
 at::Tensor Linear::apply(const at::Tensor& x) const {
-  if (packed.defined() && !at::GradMode::is_enabled())
+  if (packed.defined() && !at::GradMode::is_enabled() && packed_is_faster(x))
     return packed_linear(x, packed, optional_bias());
   return at::linear(x, weight, optional_bias());
 }
@@ -450,20 +450,34 @@ std::vector<LlamaBlock>& LlamaModel::blocks() {
 }
 
 void LlamaModel::pack_weights() {
-  if (!stored_)
-    for (LlamaBlock& block : blocks_)
-      for (auto& [name, linear] : block.linears()) pack(*linear);
-  pack(lm_head_);
+  for (Linear* linear : linears_in_memory()) pack(*linear);
   packed_ = true;
+}
+
+void LlamaModel::pack_for_few_rows() {
+  for (Linear* linear : linears_in_memory())
+    if (can_pack_for_few_rows(linear->weight)) linear->packed = pack_weight(linear->weight);
+  packed_ = true;
+}
+
+void LlamaModel::drop_packed_for_few_rows() {
+  for (Linear* linear : linears_in_memory())
+    if (can_pack_for_few_rows(linear->weight)) linear->packed.reset();
 }
 
 LlamaModel& LlamaModel::unpacked() {
   if (!packed_) return *this;
-  for (LlamaBlock& block : blocks_)
-    for (auto& [name, linear] : block.linears()) linear->packed.reset();
-  lm_head_.packed.reset();
+  for (Linear* linear : linears_in_memory()) linear->packed.reset();
   packed_ = false;
   return *this;
+}
+
+std::vector<Linear*> LlamaModel::linears_in_memory() {
+  std::vector<Linear*> linears = {&lm_head_};
+  if (!stored_)
+    for (LlamaBlock& block : blocks_)
+      for (auto& [name, linear] : block.linears()) linears.push_back(linear);
+  return linears;
 }
 
 at::Tensor LlamaModel::embed(const at::Tensor& tokens) const {

@@ -24,7 +24,7 @@ struct TokenForest;
 struct Linear {
   at::Tensor weight;
   at::Tensor bias;
-  at::Tensor packed;  // of LlamaModel::pack_weights
+  at::Tensor packed;  // of LlamaModel::pack_weights or pack_for_few_rows
   at::Tensor apply(const at::Tensor& x) const;
   std::optional<at::Tensor> optional_bias() const;
 };
@@ -127,6 +127,10 @@ class LlamaModel {
   /// there are such (packed_linear.h), at the cost of a second copy. Whoever asks for weights to
   /// change them drops it.
   void pack_weights();
+  /// The same for products with the few rows of a generation's steps, where pack_weights() has
+  /// nothing to do (float32), until drop_packed_for_few_rows().
+  void pack_for_few_rows();
+  void drop_packed_for_few_rows();
 
   // The forward pass in steps, for methods that go through the model block by block.
   /// @param tokens int64 [batch, tokens] on any device
@@ -172,6 +176,7 @@ class LlamaModel {
  private:
   at::Tensor nll_of_states(const at::Tensor& states, const at::Tensor& tokens) const;
   LlamaModel& unpacked();
+  std::vector<Linear*> linears_in_memory();
 
   LlamaConfig config_;
   at::ScalarType dtype_;

@@ -59,6 +59,18 @@ class CachedSequences : public GrowingSequences {
   std::optional<KvCache> cache_;
 };
 
+/// Weights laid out for the steps of a generation, as long as it lives.
+class PackedForSteps {
+ public:
+  explicit PackedForSteps(LlamaModel& llama) : llama_(llama) { llama_.pack_for_few_rows(); }
+  ~PackedForSteps() { llama_.drop_packed_for_few_rows(); }
+  PackedForSteps(const PackedForSteps&) = delete;
+  PackedForSteps& operator=(const PackedForSteps&) = delete;
+
+ private:
+  LlamaModel& llama_;
+};
+
 /// Rows that logits_after() reads at once: copies of K and V of 2,000 tokens at most for the
 /// prompts of a question.
 constexpr std::size_t kBranchRows = 128;
@@ -168,6 +180,8 @@ std::vector<at::Tensor> LlamaTextModel::token_nll_together(const std::vector<at:
 
 std::vector<Generation> LlamaTextModel::generate(const std::vector<Ids>& prompts,
                                                  const GenerateOptions& options) const {
+  // Packing takes as long as one or two steps that need it.
+  const PackedForSteps packed(*llama_);
   return harness::generate(*llama_, *tokenizer_, prompts, options);
 }
 

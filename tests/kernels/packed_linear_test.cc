@@ -27,7 +27,25 @@ TEST(PackedLinear, EqualsTheProductInFloat64) {
   }
 }
 
-TEST(PackedLinear, IsForBfloat16Only) {
+TEST(PackedLinear, OfFloat32ItIsForLargeWeightsAndFewRows) {
+  const c10::InferenceMode inference;
+  EXPECT_FALSE(can_pack_for_few_rows(at::randn({4, 4})));
+  const at::Tensor weight = at::randn({512, 512});
+  EXPECT_FALSE(can_pack_for_few_rows(weight.to(at::kBFloat16)));
+  if (!can_pack_for_few_rows(weight)) GTEST_SKIP() << "no AVX-512";
+  const at::Tensor packed = pack_weight(weight);
+  for (const std::int64_t rows : {4, 7, 256}) {
+    const at::Tensor x = at::randn({rows, 512});
+    EXPECT_TRUE(packed_is_faster(x));
+    const at::Tensor exact = at::linear(x.to(at::kDouble), weight.to(at::kDouble));
+    EXPECT_LT((packed_linear(x, packed, {}).to(at::kDouble) - exact).abs().max().item<double>(),
+              1e-3);
+  }
+  for (const std::int64_t rows : {1, 3, 257})
+    EXPECT_FALSE(packed_is_faster(at::randn({rows, 512}))) << rows;
+}
+
+TEST(PackedLinear, WhateverTheRowsItIsForBfloat16Only) {
   EXPECT_FALSE(can_pack(at::randn({4, 4})));
   EXPECT_FALSE(can_pack(at::randn({4, 4}).to(at::kHalf)));
 }
