@@ -425,7 +425,7 @@ std::string changes_html(const ResultStore& store, const std::vector<StoredRun>&
                           {.text = examples}});
     links.push_back(run_anchor(run.key));
   };
-  ItemReader reader(store);
+  ItemCache reader(store);
   std::set<std::string> labels;
   for (const StoredRun& run : runs) {
     if (unquantized({&run}) || labels.size() >= kMostComparedRows) continue;
