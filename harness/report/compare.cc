@@ -228,7 +228,7 @@ std::vector<Table> compare(const Sides& sides, const CompareOptions& options) {
 /// The runs of a row that find_runs means.
 struct NamedRow {
   std::vector<StoredRun> runs;
-  std::vector<MetricName> metrics;
+  std::vector<MetricName> metrics;  // that were measured of it
 
   NamedRow(const ResultStore& store, const std::string& name) {
     const std::vector<RunName> found = find_runs(store, name);
@@ -245,6 +245,8 @@ struct NamedRow {
       throw Error(store.path().string(),
                   fmt::format("\"{}\" is an earlier run of its experiment", name),
                   "one that stands in its table now", "run the experiment's file again");
+    std::erase_if(metrics,
+                  [&](const MetricName& name) { return values_by_seed(row(), name).empty(); });
   }
   RowRuns row() const {
     RowRuns row;

@@ -283,8 +283,8 @@ std::string PairedValues::unit_name() const {
   return "";
 }
 
-Comparison compare_rows(ItemCache& reference_items, const RowRuns& reference,
-                        ItemCache& row_items, const RowRuns& row, const MetricName& name) {
+Comparison compare_rows(ItemCache& reference_items, const RowRuns& reference, ItemCache& row_items,
+                        const RowRuns& row, const MetricName& name) {
   const auto before = values_by_seed(reference, name), after = values_by_seed(row, name);
   if (before.empty() || after.empty()) return {{}, "not measured of both"};
   PairedValues seeds;
