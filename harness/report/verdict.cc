@@ -36,8 +36,8 @@ bool has(const RowRuns& row, const MetricName& name) {
 }
 
 /// @param rows  of one model and, unless `format` is empty, one format; not empty
-Verdict judge(ItemCache& reader, const std::string& format, const MetricName& name,
-              bool higher, std::vector<const RowRuns*> rows, const RowRuns* unquantized) {
+Verdict judge(ItemCache& reader, const std::string& format, const MetricName& name, bool higher,
+              std::vector<const RowRuns*> rows, const RowRuns* unquantized) {
   Verdict verdict{rows.front()->front()->model_name(), format, name, higher, {}, {}, {}, {}, {}};
   std::map<const RowRuns*, Arm> arms;
   for (const RowRuns* row : rows) arms[row] = make_arm(*row, name);
@@ -81,7 +81,8 @@ std::vector<MetricName> safety_metrics(const ResultStore& store, const Experimen
   return names;
 }
 
-/// "-0.0103 (-0.0118 to -0.0089)".
+}  // namespace
+
 std::string difference_text(const PairedValues& paired) {
   const Interval interval = paired.interval();
   const double half = (interval.high - interval.low) / 2;
@@ -93,8 +94,6 @@ std::string difference_text(const PairedValues& paired) {
     text += fmt::format(" ({})", format_interval(interval.low, interval.high, true));
   return text;
 }
-
-}  // namespace
 
 bool Verdict::told() const { return lead && lead->p() < kAlpha; }
 

@@ -40,6 +40,9 @@ struct Verdict {
 /// seed by seed, else item by item.
 std::vector<Verdict> safety_verdicts(const ResultStore& store, const std::string& experiment);
 
+/// "-0.0103 (-0.0118 to -0.0089)": a difference with its interval.
+std::string difference_text(const PairedValues& paired);
+
 /// The verdict in words.
 std::string verdict_text(const Verdict& verdict);
 
