@@ -88,7 +88,7 @@ Table differing_facts(const Sides& sides, const std::string& what, const std::st
 }
 
 std::vector<ComparedMetric> compared_metrics(const Sides& sides, Table& table) {
-  ItemReader items_a(sides.store_a), items_b(sides.store_b);
+  ItemCache items_a(sides.store_a), items_b(sides.store_b);
   std::vector<ComparedMetric> compared;
   std::map<std::string, std::vector<std::string>> reasons;
   for (const RowPair& row : sides.rows)
@@ -138,7 +138,7 @@ Table changed_items_table(const Sides& sides, std::size_t most) {
                    {.title = "cluster"},
                    {.title = sides.a, .alignment = Alignment::right},
                    {.title = sides.b, .alignment = Alignment::right}};
-  ItemReader items_a(sides.store_a), items_b(sides.store_b);
+  ItemCache items_a(sides.store_a), items_b(sides.store_b);
   for (const RowPair& row : sides.rows)
     for (const EvalPair& eval : eval_pairs(row)) {
       const EvalItems &before = items_a.items(eval.a), &after = items_b.items(eval.b);
@@ -228,7 +228,7 @@ std::vector<Table> compare(const Sides& sides, const CompareOptions& options) {
 /// The runs of a row that find_runs means.
 struct NamedRow {
   std::vector<StoredRun> runs;
-  std::vector<MetricName> metrics;
+  std::vector<MetricName> metrics;  // that were measured of it
 
   NamedRow(const ResultStore& store, const std::string& name) {
     const std::vector<RunName> found = find_runs(store, name);
@@ -245,6 +245,8 @@ struct NamedRow {
       throw Error(store.path().string(),
                   fmt::format("\"{}\" is an earlier run of its experiment", name),
                   "one that stands in its table now", "run the experiment's file again");
+    std::erase_if(metrics,
+                  [&](const MetricName& name) { return values_by_seed(row(), name).empty(); });
   }
   RowRuns row() const {
     RowRuns row;

@@ -197,7 +197,7 @@ bool zero_or_one(const std::vector<double>& values) {
 
 }  // namespace
 
-const EvalItems& ItemReader::items(const std::string& attempt) {
+const EvalItems& ItemCache::items(const std::string& attempt) {
   auto found = kept_.find(attempt);
   if (found == kept_.end()) {
     std::size_t kept = 0;
@@ -283,8 +283,8 @@ std::string PairedValues::unit_name() const {
   return "";
 }
 
-Comparison compare_rows(ItemReader& reference_items, const RowRuns& reference,
-                        ItemReader& row_items, const RowRuns& row, const MetricName& name) {
+Comparison compare_rows(ItemCache& reference_items, const RowRuns& reference, ItemCache& row_items,
+                        const RowRuns& row, const MetricName& name) {
   const auto before = values_by_seed(reference, name), after = values_by_seed(row, name);
   if (before.empty() || after.empty()) return {{}, "not measured of both"};
   PairedValues seeds;

@@ -38,9 +38,9 @@ struct EvalItems {
 };
 
 /// Reads items, and keeps those of a few attempts at hand.
-class ItemReader {
+class ItemCache {
  public:
-  explicit ItemReader(const ResultStore& store) : store_(store) {}
+  explicit ItemCache(const ResultStore& store) : store_(store) {}
   /// The reference is good until the next call but one.
   const EvalItems& items(const std::string& attempt);
 
@@ -91,8 +91,8 @@ struct Comparison {
 /// One metric of two rows. With two or more seeds in common the seeds are the unit; else the items
 /// of their runs, where each row has one (or one with the same seeds as the other's only run).
 /// A metric that is no mean of stored values, and items that are not the same, say so.
-Comparison compare_rows(ItemReader& reference_items, const RowRuns& reference,
-                        ItemReader& row_items, const RowRuns& row, const MetricName& name);
+Comparison compare_rows(ItemCache& reference_items, const RowRuns& reference, ItemCache& row_items,
+                        const RowRuns& row, const MetricName& name);
 
 /// Two runs' items of an eval that are scored differently.
 struct ChangedItem {

@@ -57,7 +57,7 @@ Marks find_marks(const ResultStore& store, const std::vector<RowRuns>& rows,
                  const std::vector<MetricName>& columns, const std::string& reference) {
   Marks marks;
   const std::size_t against = find_reference(rows, reference);
-  ItemReader reader(store);
+  ItemCache reader(store);
   std::set<std::string> tests_against, tests_of_best;
   int contests = 0;
   auto test = [&](const RowRuns& one, const RowRuns& other, const MetricName& name,

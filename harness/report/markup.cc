@@ -32,14 +32,26 @@ std::string run_anchor(const std::string& run_key) {
 
 std::string escaped_latex(std::string_view text) {
   using Pair = std::pair<std::string_view, const char*>;
-  static const Pair special[] = {
-      {"\\", "\\textbackslash{}"}, {"~", "\\textasciitilde{}"}, {"^", "\\textasciicircum{}"},
-      {"<", "$<$"},                {">", "$>$"},                {"|", "$|$"},
-      {"&", "\\&"},                {"%", "\\%"},                {"$", "\\$"},
-      {"#", "\\#"},                {"_", "\\_"},                {"{", "\\{"},
-      {"}", "\\}"},                {"\n", " "},                 {"\r", " "},
-      {"±", "$\\pm$"},             {"–", "--"},                 {"∞", "$\\infty$"},
-      {"…", "\\ldots{}"},          {"→", "$\\to$"}};
+  static const Pair special[] = {{"\\", "\\textbackslash{}"},
+                                 {"~", "\\textasciitilde{}"},
+                                 {"^", "\\textasciicircum{}"},
+                                 {"<", "$<$"},
+                                 {">", "$>$"},
+                                 {"|", "$|$"},
+                                 {"&", "\\&"},
+                                 {"%", "\\%"},
+                                 {"$", "\\$"},
+                                 {"#", "\\#"},
+                                 {"_", "\\_"},
+                                 {"{", "\\{"},
+                                 {"}", "\\}"},
+                                 {"\n", " "},
+                                 {"\r", " "},
+                                 {"±", "$\\pm$"},
+                                 {"–", "--"},
+                                 {"∞", "$\\infty$"},
+                                 {"…", "\\ldots{}"},
+                                 {"→", "$\\to$"}};
   std::string result;
   while (!text.empty()) {
     std::size_t taken = 1;

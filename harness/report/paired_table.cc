@@ -185,7 +185,7 @@ Table paired_table(const ResultStore& store, const std::string& experiment,
   Table table;
   table.caption = fmt::format("{}: each run against {}", found.name, reference);
   table.columns = {{.title = "run"}};
-  ItemReader reader(store);
+  ItemCache reader(store);
   std::vector<ComparedMetric> compared;
   for (const RowRuns& row : rows) {
     if (row.front()->label == reference) continue;

@@ -310,7 +310,8 @@ std::vector<double> ticks(double low, double high, int count, bool logarithmic) 
   double step = power * 10;
   for (double factor : {5.0, 2.0, 1.0})
     if (power * factor >= rough) step = power * factor;
-  for (double i = std::ceil(low / step); i * step <= high; ++i) result.push_back(i * step);
+  for (double i = std::ceil(low / step); i * step <= high; ++i)
+    result.push_back(i * step + 0.0);  // never -0
   return result;
 }
 

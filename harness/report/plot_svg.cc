@@ -144,10 +144,11 @@ std::string lines_svg(const Plot& plot, const PlotPanel& panel) {
     svg += line(kLeft, y(level), kWidth - kRight, y(level), "");
     svg += text(kWidth - kRight, y(level) - 3, "end", name) + "</g>";
   }
+  const bool dense = std::any_of(panel.series.begin(), panel.series.end(),
+                                 [](const auto& points) { return points.size() > kMostMarks; });
   for (std::size_t s = 0; s < panel.series.size(); ++s) {
     const auto& points = panel.series[s];
     if (points.empty()) continue;
-    const bool dense = points.size() > kMostMarks;
     if (plot.kind == PlotKind::lines) {
       std::string path, upper, lower;
       for (const PlotPoint& point : points) {

@@ -12,9 +12,9 @@ extern const char* const kAgreementSql;
 extern const char* const kDisagreementsSql;  // no parameter
 extern const char* const kRunStagesSql;
 extern const char* const kStageProvenanceSql;
-extern const char* const kFlippedItemsSql;  // parameter :attempt
+extern const char* const kFlippedItemsSql;   // parameter :attempt
 extern const char* const kComparedItemsSql;  // parameter :attempt
-extern const char* const kPublishedSql;     // and :published, kPublishedCsv
+extern const char* const kPublishedSql;      // and :published, kPublishedCsv
 extern const char* const kPlotMetricsSql;
 extern const char* const kPlotSafetyPerplexitySql;
 extern const char* const kPlotAblationSql;

@@ -36,7 +36,7 @@ bool has(const RowRuns& row, const MetricName& name) {
 }
 
 /// @param rows  of one model and, unless `format` is empty, one format; not empty
-Verdict judge(ItemReader& reader, const std::string& format, const MetricName& name, bool higher,
+Verdict judge(ItemCache& reader, const std::string& format, const MetricName& name, bool higher,
               std::vector<const RowRuns*> rows, const RowRuns* unquantized) {
   Verdict verdict{rows.front()->front()->model_name(), format, name, higher, {}, {}, {}, {}, {}};
   std::map<const RowRuns*, Arm> arms;
@@ -48,7 +48,8 @@ Verdict judge(ItemReader& reader, const std::string& format, const MetricName& n
   for (const RowRuns* row : rows) {
     verdict.arms.push_back(arms[row]);
     std::optional<PairedValues> paired;
-    if (row != rows.front()) paired = compare_rows(reader, *row, reader, *rows.front(), name).paired;
+    if (row != rows.front())
+      paired = compare_rows(reader, *row, reader, *rows.front(), name).paired;
     verdict.p.push_back(paired ? paired->p() : std::nan(""));
     if (verdict.arms.size() == 2) verdict.lead = std::move(paired);
   }
@@ -70,7 +71,8 @@ std::vector<MetricName> safety_metrics(const ResultStore& store, const Experimen
   for (const MetricName& name : all) {
     const MetricKind kind = metric_kind(name.metric);
     if (kind.aspect == Aspect::safety && kind.higher_is_better &&
-        (columns.empty() || std::find(columns.begin(), columns.end(), name.metric) != columns.end()))
+        (columns.empty() ||
+         std::find(columns.begin(), columns.end(), name.metric) != columns.end()))
       names.push_back(name);
   }
   std::stable_sort(names.begin(), names.end(), [](const MetricName& a, const MetricName& b) {
@@ -79,20 +81,19 @@ std::vector<MetricName> safety_metrics(const ResultStore& store, const Experimen
   return names;
 }
 
-/// "-0.0103 (-0.0118 to -0.0089)".
+}  // namespace
+
 std::string difference_text(const PairedValues& paired) {
   const Interval interval = paired.interval();
   const double half = (interval.high - interval.low) / 2;
   const std::string value =
       half > 0 ? format_measured(paired.difference(), half) : format_measured(paired.difference());
-  std::string text = fmt::format("{}{}", paired.difference() > 0 ? "+" : "",
-                                 value.substr(0, value.find(" ± ")));
+  std::string text =
+      fmt::format("{}{}", paired.difference() > 0 ? "+" : "", value.substr(0, value.find(" ± ")));
   if (std::isfinite(half))
     text += fmt::format(" ({})", format_interval(interval.low, interval.high, true));
   return text;
 }
-
-}  // namespace
 
 bool Verdict::told() const { return lead && lead->p() < kAlpha; }
 
@@ -115,7 +116,7 @@ std::vector<Verdict> safety_verdicts(const ResultStore& store, const std::string
   std::vector<MetricName> all;
   const std::vector<StoredRun> runs = read_runs(store, found.key, all);
   const std::vector<RowRuns> rows = group_by_seed(runs);
-  ItemReader reader(store);
+  ItemCache reader(store);
   std::vector<Verdict> verdicts;
   for (const MetricName& name : safety_metrics(store, found, all)) {
     std::map<std::string, const RowRuns*> unquantized_rows;  // by model
@@ -136,9 +137,8 @@ std::vector<Verdict> safety_verdicts(const ResultStore& store, const std::string
       place->second.push_back(&row);
     }
     for (auto& [model, formats] : models) {
-      const bool alone = std::all_of(formats.begin(), formats.end(), [](const auto& each) {
-        return each.second.size() == 1;
-      });
+      const bool alone = std::all_of(formats.begin(), formats.end(),
+                                     [](const auto& each) { return each.second.size() == 1; });
       if (alone && formats.size() > 1) {  // nothing to compare inside a format
         for (std::size_t i = 1; i < formats.size(); ++i)
           formats[0].second.push_back(formats[i].second.front());
@@ -147,10 +147,9 @@ std::vector<Verdict> safety_verdicts(const ResultStore& store, const std::string
       }
       const auto reference = unquantized_rows.find(model);
       for (const auto& [format, of_format] : formats)
-        verdicts.push_back(judge(reader, format, name, *metric_kind(name.metric).higher_is_better,
-                                 of_format,
-                                 reference == unquantized_rows.end() ? nullptr
-                                                                     : reference->second));
+        verdicts.push_back(
+            judge(reader, format, name, *metric_kind(name.metric).higher_is_better, of_format,
+                  reference == unquantized_rows.end() ? nullptr : reference->second));
     }
   }
   return verdicts;
@@ -164,8 +163,8 @@ std::string verdict_text(const Verdict& verdict) {
                        verdict.higher_is_better ? "highest" : "lowest", verdict.name.metric,
                        estimate_text(best.estimate));
   else
-    text = fmt::format("{} has {} {}", best.label, verdict.name.metric,
-                       estimate_text(best.estimate));
+    text =
+        fmt::format("{} has {} {}", best.label, verdict.name.metric, estimate_text(best.estimate));
   if (verdict.unquantized)
     text += fmt::format("; unquantized ({}) it is {}", verdict.unquantized->label,
                         format_measured(verdict.unquantized->estimate.value));
@@ -175,12 +174,11 @@ std::string verdict_text(const Verdict& verdict) {
   text += ".";
   if (verdict.arms.size() < 2) return text;
   if (verdict.lead)
-    text += fmt::format(" Against the next, {} ({}), that is {}, p = {} ({}): {}.",
-                        verdict.arms[1].label, format_measured(verdict.arms[1].estimate.value),
-                        difference_text(*verdict.lead), format_p(verdict.lead->p()),
-                        verdict.lead->test(),
-                        verdict.told() ? "beyond noise"
-                                       : "within noise, so the two are not told apart");
+    text += fmt::format(
+        " Against the next, {} ({}), that is {}, p = {} ({}): {}.", verdict.arms[1].label,
+        format_measured(verdict.arms[1].estimate.value), difference_text(*verdict.lead),
+        format_p(verdict.lead->p()), verdict.lead->test(),
+        verdict.told() ? "beyond noise" : "within noise, so the two are not told apart");
   else
     text += fmt::format(" Next is {} ({}); the two cannot be paired.", verdict.arms[1].label,
                         format_measured(verdict.arms[1].estimate.value));

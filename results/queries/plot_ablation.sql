@@ -23,4 +23,4 @@ UNION ALL
 SELECT r.metric, r.protocol, k.swept, r.label, NULL, r.value, r.standard_error, r.count, r.model, r.run_key
 FROM (SELECT DISTINCT swept FROM swept) k JOIN results r ON r.experiment_key = :experiment AND r.methods = ''
 WHERE r.kind = 'eval' AND r.value IS NOT NULL
-ORDER BY x_title, protocol, metric, x IS NULL, series, x, run_key;
+ORDER BY x_title, protocol, metric, series, x, run_key;

@@ -20,7 +20,7 @@ class ComparisonTest : public ::testing::Test {
   Comparison compare(const std::string& metric = "acc") {
     const std::vector<StoredRun> runs = runs_.read();
     const std::vector<RowRuns> rows = group_by_seed(runs);
-    ItemReader reader(runs_.store());
+    ItemCache reader(runs_.store());
     return compare_rows(reader, rows.at(0), reader, rows.at(1), {"p/1", metric});
   }
   PairedValues paired(const std::string& metric = "acc") {
@@ -300,7 +300,7 @@ TEST_F(ChangedItemsTest, TheLargestChangeComesFirst) {
   put_two(items_of({.1, .2, .3, .4}),
           {{.score = .1}, {.score = .9}, {.score = std::nan("")}, {.score = .5}});
   const std::vector<StoredRun> runs = runs_.read();
-  ItemReader reader(runs_.store());
+  ItemCache reader(runs_.store());
   const MetricName name{"p/1", "acc"};
   const std::vector<ChangedItem> changed =
       changed_items(reader.items(runs[0].metrics.at(name).attempt),

@@ -288,7 +288,7 @@ TEST_F(MainTableTest, AQueryOfOnesOwnReplacesTheMainOne) {
   sql.replace(sql.find("WHERE"), 5, "WHERE label = 'other' AND");
   EXPECT_EQ(main_table(*store_, "quickstart", sql).rows.size(), 1u);
   EXPECT_THAT(error_of([&] { main_table(*store_, "quickstart", "SELECT 1 AS position"); }),
-              HasSubstr("no column \"label\""));
+              HasSubstr("no column \"kind\""));
 }
 
 TEST_F(MainTableTest, AQueryMayBeATableByItself) {

@@ -28,6 +28,7 @@ class PairedTableTest : public ::testing::Test {
     const RunRow run = example_run(experiment_, label, position, seed);
     store_->put_run(run);
     StageRow stage = example_stage(run.canonical);
+    stage.name = "tasks";
     stage.protocol = "p/1";
     store_->put_stage(stage);
     store_->link(run.key, stage.key, 0);
@@ -169,8 +170,21 @@ TEST_F(PairedTableTest, IsReadableAsText) {
   put_mean("theirs", 1, {0, 0, 0, 1});
   const std::string expected =
       "quickstart: each run against original\n"
-      "run     metric    reference   value    difference    95 % interval  ratio  p (Holm)  items  "
-      "higher  lower\n" EXPECT_EQ(to_text(table()), expected);
+      "run     metric    reference   value    difference   95 % interval  ratio  p (Holm)  items  "
+      "higher  lower\n"
+      "──────  ────────  ─────────  ──────  ────────────  ──────────────  ─────  ────────  ─────  "
+      "──────  ─────\n"
+      "theirs  accuracy     0.5000  0.2500  -0.25 ± 0.25  -0.75 to +0.00      –         1      4  "
+      "     0      1\n"
+      "Protocol: p/1\n"
+      "±: standard error from the differences of items; higher, lower: how many of them rose or "
+      "fell\n"
+      "95 % interval: paired bootstrap (of the counts of independent 0/1 items, else of clusters "
+      "or "
+      "of blocks of windows)\n"
+      "p: two-sided, of no difference: exact McNemar\n"
+      "(Holm): adjusted for the runs that a metric is compared of\n";
+  EXPECT_EQ(to_text(table()), expected);
 }
 
 }  // namespace
