@@ -613,6 +613,7 @@ Plan make_plan(const Experiment& experiment, const Plugins& plugins) {
   plan.experiment.canonical = experiment.canonical();
   plan.experiment.key = sha256(plan.experiment.canonical);
   Problems problems;
+  problems.collect([] { stage_cache_limit(); });
   ModelShelf models;
   EvalShelf evals(plugins);
   std::vector<int> positions;

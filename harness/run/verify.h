@@ -33,7 +33,7 @@ struct VerifiedStage {
   /// items' details, completions) that agree to the bit, within the tolerance, or not.
   std::int64_t equal = 0, within = 0, different = 0;
   double largest = 0;  // difference of two numbers, over the larger of them or 1
-  std::vector<VerifiedDifference> differences;  // the first few that are not equal
+  std::vector<VerifiedDifference> differences = {};  // the first few that are not equal
   /// Why it could not be compared: it failed, it is not stored, or what determines it is not what
   /// it was (names that). Empty: it was.
   std::string problem = {};

@@ -70,6 +70,12 @@ TEST(ExperimentTest, EqualLabelsAreAnError) {
   EXPECT_THAT(text, HasSubstr("label \"a\" with seed 0 stands at f:3 too"));
 }
 
+TEST(ExperimentTest, ArmsOfASweepThatWouldOverwriteOneAnotherAreAnError) {
+  const std::string twice = std::string(kTwoRuns) + "[sweep]\n'methods.aaq.alpha' = [0.5, 0.50]\n";
+  EXPECT_THAT(test::error_of([&] { parse_experiment(twice, "e.toml"); }),
+              HasSubstr("label \"AAQ alpha=0.5\" with seed 0 stands at"));
+}
+
 TEST(ExperimentTest, SweepMakesAGridWhereItsKeysApply) {
   Experiment experiment = parse_experiment(
       std::string(kTwoRuns) + "[sweep]\nseed = [0, 1]\nmethods.aaq.alpha = [0.5, 1.0]\n", "f");
