@@ -92,7 +92,7 @@ TEST_F(ForecastTest, AnotherModelsTimesAreTakenByTheWeights) {
 TEST_F(ForecastTest, ASweepOfAThousandRunsIsForecast) {
   std::string seeds, groups = "2, 4, 8, 16";
   for (int i = 0; i < 250; ++i) seeds += fmt::format("{}{}", i > 0 ? ", " : "", i);
-  const Plan many = plan("[[run]]\nlabel='RTN'\nformat='w4a16'\nmethods=['rtn']\n[sweep]\nseed=[" +
+  const Plan many = plan("format='w4a16'\nmethods=['rtn']\n[[run]]\nlabel='RTN'\n[sweep]\nseed=[" +
                          seeds + "]\n'format.w.group'=[" + groups + "]\n");
   EXPECT_EQ(many.runs.size(), 1000u);
   const Forecast all = forecast(many, nullptr);
