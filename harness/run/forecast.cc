@@ -158,7 +158,10 @@ Forecast forecast(const Plan& plan, const ResultStore* store) {
       row.stored += stored;
       ++runs_of_stage[stage.key];
       const bool first = begun.insert(stage.key).second;
-      const bool kept = !first || std::filesystem::exists(plan.kept / (stage.key + ".safetensors"));
+      // A transform that was trained before is read.
+      const bool kept =
+          stage.kind == "method" &&
+          (!first || std::filesystem::exists(plan.kept / (stage.key + ".safetensors")));
       const Costs::Estimate estimate = costs.of(stage, *used.model, kept);
       measured = std::max(measured, estimate.bytes);
       row.bytes_measured = row.bytes_measured && estimate.bytes > 0;

@@ -186,7 +186,8 @@ TEST_F(CommandLineTest, VerifyComputesARunAgain) {
   ASSERT_EQ(harness("run e.toml").status, 0);
   const Outcome equal = harness("verify RTN");
   EXPECT_EQ(equal.status, 0) << equal.error;
-  EXPECT_THAT(equal.out, AllOf(HasSubstr("tiny"), HasSubstr("equal"), Not(HasSubstr("stored "))))
+  EXPECT_THAT(equal.out,
+              AllOf(HasSubstr("text.txt/concat-64"), HasSubstr("equal"), Not(HasSubstr("stored "))))
       << equal.out;
   sqlite::Connection(folder_ / "results/results.sqlite", sqlite::Connection::Mode::read_write)
       .execute("UPDATE metrics SET value = 77.5 WHERE name = 'perplexity'");

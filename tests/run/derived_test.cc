@@ -2,6 +2,7 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 #include <gmock/gmock.h>
+#include <sys/stat.h>
 
 #include <cmath>
 #include <cstdlib>
@@ -282,9 +283,12 @@ TEST_F(TokenFlipsTest, KeptProbabilitiesGiveALowerBound) {
 TEST_F(TokenFlipsTest, TheReferencesAreReadOnceForAllRuns) {
   const std::string options = fmt::format("text='{}', window=32, limit=2", text_.string());
   auto files = [&] {
-    std::map<std::filesystem::path, std::filesystem::file_time_type> found;
-    for (const auto& entry : std::filesystem::directory_iterator(folder_ / "cache/stages"))
-      found[entry.path()] = entry.last_write_time();
+    std::map<std::filesystem::path, ino_t> found;  // a file that is written again is another one
+    for (const auto& entry : std::filesystem::directory_iterator(folder_ / "cache/stages")) {
+      struct stat about {};
+      EXPECT_EQ(stat(entry.path().c_str(), &about), 0);
+      found[entry.path()] = about.st_ino;
+    }
     return found;
   };
   ASSERT_EQ(run(runs(options)).succeeded, 1);

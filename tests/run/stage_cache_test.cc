@@ -88,6 +88,7 @@ TEST_F(StageCacheTest, APairThatIsBeingTrainedStays) {
   const test::ScopedVariable variable("HARNESS_CACHE", cache().string());
   const auto pair = open_pair({.pair = "world", .role = "base", .seed = 0, .steps = 2}, "");
   pair->locked([&] {
+    test::write_file(pair->home() / "base.state.safetensors", "half of it");
     collect_cache(cache(), {.keep = 0, .older_than = {}});
     EXPECT_TRUE(fs::exists(pair->home()));
   });

@@ -90,7 +90,7 @@ TEST(Recipe, ADamagedPhaseIsTrainedAnewToTheSameBits) {
     const std::string whole = test::read_file(tuned / name);
     std::string flipped = whole;
     flipped[whole.size() / 2] = static_cast<char>(flipped[whole.size() / 2] ^ 1);
-    for (const std::string& damaged : {flipped, whole.substr(0, whole.size() - 1)}) {
+    for (const std::string& damaged : {flipped, whole.substr(0, whole.size() / 2)}) {
       test::write_file(tuned / name, damaged);
       EXPECT_FALSE(find_trained_phase(two_phases(), 1, folder.path())) << name;
       const auto results = train_recipe(two_phases(), folder.path(), {});
