@@ -97,16 +97,14 @@ const RowRuns* reference_of(const RowRuns& row, const std::vector<const RowRuns*
   return references.size() == 1 ? references.front() : nullptr;
 }
 
-/// "RTN", or "RTN (seed 3)" where a label is more than one row.
+/// "RTN", or "RTN (seed 3)" for a run beside others of its label.
 std::string row_name(const RowRuns& row, const std::vector<RowRuns>& rows) {
-  const std::string& label = row.front()->label;
-  const bool alone = std::count_if(rows.begin(), rows.end(), [&](const RowRuns& other) {
-                       return other.front()->label == label;
-                     }) == 1;
-  if (alone) return label;
-  std::vector<std::string> seeds;
-  for (const StoredRun* run : row) seeds.push_back(run->seeds());
-  return fmt::format("{} (seed {})", label, fmt::join(seeds, ", "));
+  const StoredRun& run = *row.front();
+  const auto of_label = std::count_if(rows.begin(), rows.end(), [&](const RowRuns& other) {
+    return other.front()->label == run.label;
+  });
+  return row.size() > 1 || of_label == 1 ? run.label
+                                         : fmt::format("{} (seed {})", run.label, run.seeds());
 }
 
 /// Metrics that were not compared, by row and reason.
