@@ -44,7 +44,7 @@ void add_facts(Facts& facts, const ResultStore& store, const std::string& sql, c
 
 /// Leaves of the configuration, by their paths: "format.w.bits".
 const char* const kConfigurationSql = R"(
-  SELECT substr(t.fullkey, 3), t.atom
+  SELECT replace(substr(t.fullkey, 3), '"', ''), t.atom
   FROM runs r, json_tree(iif(json_valid(r.canonical), r.canonical,
                              json_object('canonical', r.canonical))) t
   WHERE r.key = :run AND t.type NOT IN ('object', 'array') AND t.fullkey <> '$.label')";
@@ -184,7 +184,9 @@ Table required_sizes(const std::vector<ComparedMetric>& compared, const CompareO
     table.columns.push_back(std::move(column));
   for (const ComparedMetric& each : compared) {
     const PairedValues& paired = each.paired;
-    if (paired.units() < 2 || std::isnan(paired.standard_error())) continue;
+    // Without a spread, or in one unit, nothing can be said of what others would show.
+    const double error = paired.standard_error();
+    if (paired.units() < 2 || std::isnan(error) || (error == 0 && !paired.counted())) continue;
     std::vector<Cell> row = each.leading;
     row.push_back({.text = each.name.metric});
     row.push_back({.text = paired.test_name()});

@@ -249,6 +249,7 @@ double PairedValues::standard_error() const {
 
 Interval PairedValues::interval() const {
   if (of_seeds()) return t_test(differences()).interval;
+  if (units() < 2) return {};
   if (counted()) return counts_interval(higher(), lower(), units());
   // Items of clusters that are 0 or 1 and all alike: what their share may be, by clusters.
   if (zero_or_one(before) && before == after) return counts_interval(0, 0, units());

@@ -72,7 +72,7 @@ struct PairedValues {
   double difference() const { return value - reference; }
   /// Of difference(), from the differences of items or seeds.
   double standard_error() const;
-  /// Of difference(); of an exponential metric, of value / reference.
+  /// Of difference(); of an exponential metric, of value / reference. Unknown of one unit.
   Interval interval() const;
   /// Two-sided, of no difference; NaN: not tested.
   double p() const;

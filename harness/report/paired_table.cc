@@ -131,6 +131,7 @@ void add_comparisons(Table& table, const std::vector<ComparedMetric>& compared) 
                            {.title = "difference", .alignment = kRight},
                            {.title = percent, .alignment = kRight},
                            {.title = "ratio", .alignment = kRight},
+                           {.title = "p", .alignment = kRight},
                            {.title = "p (Holm)", .alignment = kRight},
                            {.title = "test", .machine_only = true},
                            {.title = "items", .alignment = kRight},
@@ -148,9 +149,8 @@ void add_comparisons(Table& table, const std::vector<ComparedMetric>& compared) 
     row.push_back(difference_cell(paired));
     row.push_back(interval_cell(paired));
     row.push_back(ratio_cell(paired));
-    row.push_back({.text = format_p(adjusted[i]),
-                   .exact = shortest(adjusted[i]),
-                   .details = {{"unadjusted", shortest(paired.p())}}});
+    for (const double p : {paired.p(), adjusted[i]})
+      row.push_back({.text = format_p(p), .exact = shortest(p)});
     row.push_back({.text = paired.test()});
     row.push_back(
         {.text = fmt::format("{}{}", paired.before.size(), paired.of_seeds() ? " seeds" : ""),

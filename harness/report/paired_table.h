@@ -18,9 +18,9 @@ struct ComparedMetric {
 };
 
 /// Adds a row for each comparison behind columns that stand already: protocol, metric, both values,
-/// their difference with its interval, ratio (of exponential metrics), p adjusted by family, how
-/// many items or seeds there are and how many rose and fell; and the notes that say how all this
-/// was found.
+/// their difference with its interval, ratio (of exponential metrics), p alone and adjusted by
+/// family, how many items or seeds there are and how many rose and fell; and the notes that say how
+/// all this was found.
 void add_comparisons(Table& table, const std::vector<ComparedMetric>& compared);
 
 /// What the rows of an experiment gained or lost against one of them, item by item, or, where rows

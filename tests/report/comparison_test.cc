@@ -137,6 +137,8 @@ TEST_F(ComparisonTest, EachMetricOfAnEvalHasItsOwnItems) {
   EXPECT_EQ(paired("control").after, (std::vector<double>{1, 1}));
   EXPECT_EQ(paired("control_log_odds").after, (std::vector<double>{4, 1}));
   EXPECT_EQ(paired("control_elsewhere").units(), 1);
+  EXPECT_TRUE(std::isnan(paired("control_elsewhere").p()));  // of one item
+  EXPECT_TRUE(std::isnan(paired("control_elsewhere").interval().low));
 }
 
 TEST_F(ComparisonTest, HarmfulAndBenignActionsAreApart) {
