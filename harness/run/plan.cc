@@ -38,6 +38,15 @@ class ModelShelf {
     return slot;
   }
 
+  /// The stages of all phases of a pair's training.
+  const std::vector<StageRow>& train_stages(const Pair& of) {
+    std::vector<StageRow>& stages = train_stages_[&of];
+    if (stages.empty())
+      for (std::size_t phase = 0; phase < of.recipe().phases.size(); ++phase)
+        stages.push_back(training_stage(of.recipe(), phase));
+    return stages;
+  }
+
  private:
   std::shared_ptr<ModelFiles> find(const ModelReference& reference, const std::string& data_dir) {
     auto files = std::make_shared<ModelFiles>();
@@ -64,6 +73,7 @@ class ModelShelf {
 
   std::map<std::string, std::shared_ptr<ModelFiles>> shelf_;
   std::map<std::string, std::shared_ptr<const Pair>> pairs_;
+  std::map<const Pair*, std::vector<StageRow>> train_stages_;
 };
 
 }  // namespace
@@ -420,16 +430,15 @@ PlannedRun plan_run(const RunSpec& spec, const Plugins& plugins, ModelShelf& she
 }
 
 /// Of the stage that trains a model; empty where none does.
-std::string training_key(const ModelFiles& files) {
+std::string training_key(const ModelFiles& files, ModelShelf& models) {
   if (!files.pair) return "";
-  const TrainRecipe& recipe = files.pair->recipe();
-  for (std::size_t phase = 0; phase < recipe.phases.size(); ++phase)
-    if (recipe.phases[phase].name == files.role) return training_stage(recipe, phase).key;
+  for (const StageRow& stage : models.train_stages(*files.pair))
+    if (stage.name == files.role) return stage.key;
   return "";
 }
 
-StageRow load_stage(const PlannedRun& run, const ModelFiles& files) {
-  return make_stage("load", "checkpoint", training_key(files),
+StageRow load_stage(const PlannedRun& run, const ModelFiles& files, ModelShelf& models) {
+  return make_stage("load", "checkpoint", training_key(files, models),
                     {{"digest", files.digest},
                      {"dtype", run.spec.dtype},
                      {"device", c10::DeviceTypeName(run.device.type(), true)}});
@@ -499,7 +508,7 @@ void key_derived(PlannedRun& run, const Plugins& plugins, const std::vector<Eval
 
 /// Keys and rows of a run that has no problem.
 void key_run(PlannedRun& run, const Plugins& plugins, const std::string& experiment_key,
-             int position, EvalShelf& shelf, Problems& problems) {
+             int position, ModelShelf& models, EvalShelf& shelf, Problems& problems) {
   const RunSpec& spec = run.spec;
   DataContext data = data_of(run);
   Value format = to_value(run.format);
@@ -524,11 +533,11 @@ void key_run(PlannedRun& run, const Plugins& plugins, const std::string& experim
         std::find(run.pairs.begin(), run.pairs.end(), files->pair) != run.pairs.end())
       continue;
     run.pairs.push_back(files->pair);
-    for (std::size_t phase = 0; phase < files->pair->recipe().phases.size(); ++phase)
-      run.train_stages.push_back(training_stage(files->pair->recipe(), phase));
+    for (const StageRow& stage : models.train_stages(*files->pair))
+      run.train_stages.push_back(stage);
   }
-  run.load_stage = load_stage(run, *run.model);
-  if (run.base) run.base_load_stage = load_stage(run, *run.base);
+  run.load_stage = load_stage(run, *run.model, models);
+  if (run.base) run.base_load_stage = load_stage(run, *run.base, models);
   run.inputs_key =
       sha256(fmt::format("{}\n{}\n{}", run.load_stage.key, run.base ? run.base->digest : "",
                          canonical_text(calibration)));
@@ -625,7 +634,7 @@ Plan make_plan(const Experiment& experiment, const Plugins& plugins) {
   problems.throw_if_any();
   for (std::size_t i = 0; i < plan.runs.size(); ++i)
     problems.collect([&] {
-      key_run(plan.runs[i], plugins, plan.experiment.key, positions[i], evals, problems);
+      key_run(plan.runs[i], plugins, plan.experiment.key, positions[i], models, evals, problems);
     });
   problems.throw_if_any();
   return plan;

@@ -27,6 +27,8 @@
 namespace harness {
 namespace {
 
+constexpr const char* kWeights = "model.weights";  // of provenance
+
 /// What a stage leaves in the database.
 struct StageResult {
   std::vector<MetricRow> metrics;
@@ -94,7 +96,8 @@ const char* role_name(References::Role role) {
   return role == References::Role::aligned ? "aligned" : "base";
 }
 
-/// @param measured the model that the stage is about: the run's, or its base
+/// @param measured the model that the stage is about: the run's, or its base. What weights a pair's
+/// has is known once it is open
 ProvenanceRow provenance_of(const PlannedRun& run, const ModelFiles& measured) {
   ProvenanceRow rows = library_provenance();
   rows.emplace_back("device", run.device.str());
@@ -105,7 +108,7 @@ ProvenanceRow provenance_of(const PlannedRun& run, const ModelFiles& measured) {
   rows.emplace_back("model.scheme", measured.scheme);
   rows.emplace_back("model.parameters", std::to_string(parameter_count(measured.config)));
   if (measured.pair && measured.checkpoint)
-    rows.emplace_back("model.weights", measured.checkpoint->digest());
+    rows.emplace_back(kWeights, measured.checkpoint->digest());
   rows.emplace_back("tokenizer.digest", measured.tokenizer_digest);
   if (run.base && &measured == run.model.get()) {
     rows.emplace_back("base", run.base->reference);
@@ -164,6 +167,9 @@ class RunExecution {
       references_.reset();
       for (const auto role : {References::Role::aligned, References::Role::base})
         all_good = measure_reference(role, derived) && all_good;
+      provenance_ = provenance_of(run_, *run_.model);
+      // No model is looked at, and whether it happens to be open tells nothing.
+      std::erase_if(provenance_, [](const auto& row) { return row.first == kWeights; });
       for (const DerivedStage* each : derived) {
         const auto lock = wait_for(store_, each->stage.key, each->stage.protocol);
         all_good = (store_.stage_done(each->stage.key) ||
@@ -220,6 +226,7 @@ class RunExecution {
       auto loaded = [&]() -> LlamaTextModel& {
         if (!model) {
           files.open();
+          provenance_ = provenance_of(run_, files);
           model = load_model(files, run_);
           model->llama().pack_weights();
         }
@@ -227,7 +234,6 @@ class RunExecution {
       };
       all_good = evaluate(reference.stage, *run_.evals[reference.eval], loaded, name) && all_good;
     }
-    provenance_ = provenance_of(run_, *run_.model);
     return all_good;
   }
 

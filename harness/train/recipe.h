@@ -68,8 +68,8 @@ struct PhaseResult {
   bool stored_before = false;  // the folder held this very phase already: nothing was done
 };
 
-/// The phase as `folder` holds it already, finished: one whose record has the phase's key, and whose
-/// files are those that were written, by their digests; that they are not is logged.
+/// The phase as `folder` holds it already, finished: one whose record has the phase's key, and
+/// whose files are those that were written, by their digests; that they are not is logged.
 std::optional<PhaseResult> find_trained_phase(const TrainRecipe& recipe, std::size_t phase,
                                               const std::filesystem::path& folder);
 
