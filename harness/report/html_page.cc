@@ -557,7 +557,7 @@ std::string run_html(const Rows& stages, std::size_t begin, std::size_t end,
                      const std::string& canonical) {
   const std::string key = stages.text(begin, "run_key");
   std::string html = fmt::format(
-      "<section class=\"attempt\" id=\"{}\"><h4>{}, {}, seed {}</h4>\n<p>{}; {}; {}. Run "
+      "<section class=\"attempt\" id=\"{}\"><h3>{}, {}, seed {}</h3>\n<p>{}; {}; {}. Run "
       "<code>{}</code>, whole by <code>harness show {}</code>.</p>\n",
       run_anchor(key), escaped_html(stages.text(begin, "label")),
       escaped_html(stages.text(begin, "model")), stages.text(begin, "seed"),

@@ -136,6 +136,7 @@ const char* const kLeastContrast = R"(
   };
   let least = 99, where = '';
   for (const each of page.querySelectorAll('h1,h2,h3,h4,p,a,li,th,td,button,summary,figcaption,caption,text,.point,code,pre')) {
+    if (each.matches('svg a')) continue;  // draws nothing itself
     const style = view.getComputedStyle(each);
     const drawn = each.closest('svg') ? style.fill : style.color;
     const front = luminance(drawn), back = behind(each);
