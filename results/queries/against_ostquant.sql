@@ -4,6 +4,7 @@ WITH inside AS (
   SELECT position, label, model, metric, avg(value) AS value
   FROM results
   WHERE experiment_key = :experiment AND kind = 'eval' AND value IS NOT NULL
+    AND NOT (metric LIKE 'to_base%' AND eval = 'token_flips')  -- of answers, not of tokens
     AND metric IN ('perplexity', 'skill', 'ok_h', 'refusal', 'over_refusal', 'control', 'to_base', 'kl_aligned')
   GROUP BY label, model, metric),
 paired AS (

@@ -4,6 +4,7 @@ WITH inside AS (
   SELECT position, label, model, metric, avg(value) AS value
   FROM results
   WHERE experiment_key = :experiment AND kind = 'eval' AND value IS NOT NULL
+    AND NOT (metric LIKE 'to_base%' AND eval = 'token_flips')  -- of answers, not of tokens
     AND metric IN ('perplexity', 'skill', 'ok_h', 'ok_h_log_odds', 'ok_b', 'refusal', 'refusal_log_odds',
       'over_refusal', 'control', 'control_log_odds', 'to_base', 'to_base_excess', 'kl_aligned', 'kl_base')
   GROUP BY label, model, metric),
@@ -21,7 +22,7 @@ SELECT label AS run, max(seeds) AS "training seeds",
   max(CASE metric WHEN 'control' THEN printf('%.3f ± %.3f', mean, sd) END) AS control,
   max(CASE metric WHEN 'to_base' THEN printf('%.3f ± %.3f', mean, sd) END) AS to_base,
   max(CASE metric WHEN 'to_base_excess' THEN printf('%.3f ± %.3f', mean, sd) END) AS to_base_excess,
-  max(CASE metric WHEN 'kl_aligned' THEN printf('%.3f ± %.3f', mean, sd) END) AS kl_aligned,
+  max(CASE metric WHEN 'kl_aligned' THEN printf('%.3f ± %.3f', round(mean, 3) + 0, sd) END) AS kl_aligned,
   max(CASE metric WHEN 'kl_base' THEN printf('%.3f ± %.3f', mean, sd) END) AS kl_base,
   max(CASE metric WHEN 'ok_h_log_odds' THEN printf('%.2f ± %.2f', mean, sd) END) AS "ok_h log-odds",
   max(CASE metric WHEN 'refusal_log_odds' THEN printf('%.2f ± %.2f', mean, sd) END) AS "refusal log-odds",
