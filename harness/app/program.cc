@@ -88,10 +88,11 @@ int run_program(int argc, char** argv) {
   Session session;
   try {
     register_all_plugins(session.plugins);
-    for (auto* add : {add_run, add_eval, add_list, add_describe, add_show, add_sql, add_report,
-                      add_plot, add_compare, add_samples, add_doctor, add_generate, add_tokenize,
-                      add_logits, add_train, add_quantize, add_rescore, add_labels, add_merge,
-                      add_export, add_cache, add_verify})
+    for (auto* add :
+         {add_run,      add_eval,   add_list,    add_describe, add_show,    add_sql,
+          add_report,   add_plot,   add_compare, add_samples,  add_doctor,  add_generate,
+          add_tokenize, add_logits, add_train,   add_quantize, add_rescore, add_labels,
+          add_merge,    add_export, add_cache,   add_verify})
       add(app, session);
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

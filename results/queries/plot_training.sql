@@ -12,7 +12,7 @@ WITH looped AS (
 point AS (
   SELECT l.*, c.series AS metric, c.step, c.value, max(c.step) OVER (PARTITION BY l.kind, c.series) AS last
   FROM looped l JOIN curves c ON c.attempt = l.attempt
-  WHERE c.value IS NOT NULL)
+  WHERE c.value IS NOT NULL AND c.series NOT LIKE '%\_snr\_db/%' ESCAPE '\')  -- of layers, not of steps
 SELECT metric || iif(kind = 'train', ' (training of the pair)', '') AS metric, '' AS protocol, series, step AS x, value AS y,
   NULL AS standard_error, 1 AS count, model AS unit, run_key
 FROM point

@@ -308,10 +308,10 @@ lr = 1e30
 
 TEST_F(CommandLineTest, HelpShowsExamplesEverywhere) {
   EXPECT_THAT(harness("--help").out, HasSubstr("harness run experiments/quickstart.toml"));
-  for (const char* command : {"run", "eval", "list", "describe", "show", "sql", "report", "plot",
-                              "compare", "samples", "doctor", "generate", "tokenize", "logits",
-                              "train", "quantize", "rescore", "labels", "merge", "export", "cache",
-                              "verify"}) {
+  for (const char* command :
+       {"run",     "eval",    "list",   "describe", "show",     "sql",    "report", "plot",
+        "compare", "samples", "doctor", "generate", "tokenize", "logits", "train",  "quantize",
+        "rescore", "labels",  "merge",  "export",   "cache",    "verify"}) {
     Outcome help = harness(std::string(command) + " --help");
     EXPECT_EQ(help.status, 0) << command;
     EXPECT_THAT(help.out, HasSubstr("xample")) << command;
