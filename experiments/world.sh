@@ -21,6 +21,8 @@ declare -A titles=(
   [bits_world]='Bits against language, skill and safety, world pair'
   [calibration_world]='Calibration on text and on chat, world pair, W4A3KV3'
 )
+declare -A plots=([bits_world]=bits)
+for name in ablation_push_weight_world ablation_k_world ablation_push_k_world; do plots[$name]=ablation; done
 names=(w4a4_world w4a3_world ablation_push_weight_world ablation_k_world ablation_push_k_world bits_world calibration_world)
 [ $# -lt 2 ] || names=("${@:2}")
 
@@ -33,5 +35,7 @@ for name in "${names[@]}"; do
     'training seeds:' '' \
     "$(made_by report "$name" --query queries/by_training_seed.sql)" '' \
     'Minus OSTQuant, paired by training seed: mean ± standard error (in how many seeds it is above 0):' '' \
-    "$(made_by report "$name" --query queries/against_ostquant.sql)" ''
+    "$(made_by report "$name" --query queries/against_ostquant.sql)" '' \
+    'Means over training seeds, with intervals of 95 %:' '' \
+    "$(plot "$name" "${plots[$name]:-metrics}")" ''
 done

@@ -111,8 +111,9 @@ std::string panel_commands(const Plot& plot, std::size_t index) {
   text += fmt::format("set xlabel {}\n", quoted(panel.x_title));
   text += "unset logscale\nset xtics auto norotate\nset ytics auto\n";
   if (names_to_the_left(plot)) {
-    text += fmt::format("set xrange {}\nset yrange [{}.5:-.5]\nset ytics ({})\n", range_text(y),
-                        plot.categories.size() - 1, category_ticks(plot));
+    text += fmt::format(
+        "set xrange {}\nset xtics rotate by -30\nset yrange [{}.5:-.5]\nset ytics ({})\n",
+        range_text(y), plot.categories.size() - 1, category_ticks(plot));
     if (panel.log_y) text += "set logscale x\n";
   } else {
     text += fmt::format("set xrange {}\nset yrange {}\n", range_text(x), range_text(y));
