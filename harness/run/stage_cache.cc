@@ -22,6 +22,9 @@ namespace fs = std::filesystem;
 using Kind = CacheEntry::Kind;
 
 constexpr std::uintmax_t kDefaultLimit = std::uintmax_t{20} << 30;
+// A file's time lags the clock's by a tick of the kernel (up to 10 ms), by seconds on some file
+// systems.
+constexpr auto kFileTimeLag = std::chrono::seconds(2);
 constexpr auto kWriting = std::chrono::hours(1);  // longer than anything takes to be written
 
 Kind kind_of(const fs::path& file) {
@@ -163,8 +166,9 @@ std::uintmax_t stage_cache_limit() {
 void limit_stages(const fs::path& stages, fs::file_time_type start) {
   const std::uintmax_t limit = stage_cache_limit();
   std::uintmax_t bytes = 0;
-  const auto removed = collect(stage_entries(stages), {.keep = limit, .older_than = {}},
-                               [&](const CacheEntry& entry) { return entry.used >= start; });
+  const auto removed =
+      collect(stage_entries(stages), {.keep = limit, .older_than = {}},
+              [&](const CacheEntry& entry) { return entry.used >= start - kFileTimeLag; });
   for (const CacheEntry& entry : removed) bytes += entry.bytes;
   if (!removed.empty())
     log_info(fmt::format("cache: {} files of stages, {}, removed to keep {} (HARNESS_CACHE_LIMIT)",

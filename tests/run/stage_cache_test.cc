@@ -187,6 +187,15 @@ class RecomputedTest : public testing::Test {
   test::ScopedVariable cache_{"HARNESS_CACHE", (folder_ / "cache").string()};
 };
 
+TEST_F(StageCacheTest, WhatWasUsedSinceTheStartStaysAlthoughAFilesTimeLags) {
+  const fs::path used = put("used", 100, 0);
+  const fs::path old = put("old", 100, 1);
+  const test::ScopedVariable limit("HARNESS_CACHE_LIMIT", "50 B");
+  limit_stages(cache(), fs::last_write_time(used) + std::chrono::milliseconds(10));
+  EXPECT_TRUE(fs::exists(used));
+  EXPECT_FALSE(fs::exists(old));
+}
+
 TEST_F(RecomputedTest, ACommentRecomputesNothing) {
   EXPECT_THAT(run(pushed("0.5")),
               ElementsAre("load checkpoint", "method aaq", "method rtn", "eval perplexity"));
