@@ -32,10 +32,6 @@ std::string color(std::size_t series) {
 }
 int shape(std::size_t series) { return kShapes[series % kPlotShapeCount]; }
 
-bool names_to_the_left(const Plot& plot) {
-  return plot.kind == PlotKind::dots || plot.kind == PlotKind::stacked;
-}
-
 /// Sorted as they are, a value without an interval with one of no width.
 std::string points_text(const std::vector<PlotPoint>& points, double shift) {
   std::string text;
@@ -58,12 +54,6 @@ std::string category_ticks(const Plot& plot) {
 
 std::string range_text(const Range& range) {
   return fmt::format("[{:.10g}:{:.10g}]", range.low, range.high);
-}
-
-/// How far from its category's line a series of dots lies.
-double shift_of(const Plot& plot, std::size_t series) {
-  if (plot.kind != PlotKind::dots || plot.series.size() == 1) return 0;
-  return .7 * (static_cast<double>(series) + .5) / static_cast<double>(plot.series.size()) - .35;
 }
 
 std::string series_command(const Plot& plot, std::size_t panel, std::size_t series,

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cassert>
-#include <charconv>
 #include <cmath>
 #include <map>
 #include <set>
@@ -14,6 +13,7 @@
 #include "harness/report/main_table.h"
 #include "harness/report/markup.h"
 #include "harness/report/metric_kind.h"
+#include "harness/report/named_rows.h"
 #include "harness/report/plot.h"
 #include "harness/report/runs.h"
 #include "harness/report/verdict.h"
@@ -24,12 +24,6 @@ namespace {
 
 constexpr std::size_t kFilterFrom = 20;        // rows of a table that gets a field to filter it
 constexpr std::size_t kMostComparedRows = 16;  // labels whose changed items are shown
-
-double number(const std::optional<std::string>& text) {
-  double value = std::nan("");
-  if (text) std::from_chars(text->data(), text->data() + text->size(), value);
-  return value;
-}
 
 /// `page` with each {{name}} replaced; what is put in is not looked at again.
 std::string filled(std::string_view page, const std::map<std::string, std::string>& parts) {
@@ -42,25 +36,6 @@ std::string filled(std::string_view page, const std::map<std::string, std::strin
   }
   return result.append(page);
 }
-
-/// Rows of a query by the names of their columns.
-struct Rows {
-  Rows(const ResultStore& store, const char* sql,
-       const std::vector<std::pair<std::string, std::string>>& parameters)
-      : result(store.query(sql, parameters)) {
-    for (std::size_t c = 0; c < result.columns.size(); ++c) at[result.columns[c]] = c;
-  }
-  const std::optional<std::string>& cell(std::size_t row, const char* column) const {
-    return result.rows[row][at.at(column)];
-  }
-  std::string text(std::size_t row, const char* column) const {
-    return cell(row, column).value_or("");
-  }
-  std::size_t size() const { return result.rows.size(); }
-
-  ResultStore::ResultSet result;
-  std::map<std::string, std::size_t> at;
-};
 
 std::string section(const std::string& id, const std::string& title, const std::string& content) {
   return fmt::format(
@@ -139,7 +114,7 @@ std::string table_html(const Table& table, const std::string& id, const std::str
   std::string html;
   if (table.rows.size() >= kFilterFrom)
     html += fmt::format(
-        "<p class=\"filter\"><label>Rows with <input type=\"search\" "
+        "<p class=\"filter\"><label>NamedRows with <input type=\"search\" "
         "data-table=\"{}\"></label></p>\n",
         id);
   html += fmt::format(
@@ -190,7 +165,7 @@ std::string row_anchor(const std::vector<std::string>& runs) {
   return "row-" + run_anchor(runs.front());
 }
 
-std::string lead_text(const Rows& stages, const Table& table) {
+std::string lead_text(const NamedRows& stages, const Table& table) {
   std::set<std::string> runs, models, metrics;
   std::string first, last;
   std::map<std::string, double> items;  // of each attempt
@@ -203,7 +178,7 @@ std::string lead_text(const Rows& stages, const Table& table) {
     if (stages.text(r, "kind") != "eval" || !stages.cell(r, "metric")) continue;
     metrics.insert(stages.text(r, "metric"));
     double& most = items[stages.text(r, "attempt")];
-    most = std::max(most, number(stages.cell(r, "count")));
+    most = std::max(most, stages.number(r, "count").value_or(0));
   }
   double scored = 0;
   for (const auto& [attempt, count] : items) scored += count;
@@ -383,7 +358,7 @@ std::string changes_text(const std::vector<ChangedItem>& items) {
   return text;
 }
 
-std::string flips_text(const Rows& items) {
+std::string flips_text(const NamedRows& items) {
   std::string text;
   for (std::size_t r = 0; r < items.size(); ++r) {
     const std::string cluster = items.text(r, "cluster");
@@ -442,7 +417,7 @@ std::string changes_html(const ResultStore& store, const std::vector<StoredRun>&
     const auto before = reference ? evals_of(*reference) : std::map<std::string, const Measured*>();
     for (const auto& [protocol, measured] : evals_of(run)) {
       if (measured->eval == "flips") {
-        const Rows items(store, kFlippedItemsSql, {{"attempt", measured->attempt}});
+        const NamedRows items(store, kFlippedItemsSql, {{"attempt", measured->attempt}});
         if (items.size() > 0)
           add(run, protocol, "moved to the base's answer", items.text(0, "changed"),
               flips_text(items));
@@ -471,7 +446,7 @@ std::string changes_html(const ResultStore& store, const std::vector<StoredRun>&
 }
 
 std::string published_html(const ResultStore& store, const std::string& key) {
-  const Rows rows(store, kPublishedSql, {{"experiment", key}, {"published", kPublishedCsv}});
+  const NamedRows rows(store, kPublishedSql, {{"experiment", key}, {"published", kPublishedCsv}});
   Table table;
   table.columns = {{.title = "model"},
                    {.title = "setting"},
@@ -484,16 +459,15 @@ std::string published_html(const ResultStore& store, const std::string& key) {
   std::vector<std::string> links;
   bool ours = false;
   for (std::size_t r = 0; r < rows.size(); ++r) {
-    const double value = number(rows.cell(r, "ours"));
-    ours = ours || rows.cell(r, "ours");
+    const std::optional<double> value = rows.number(r, "ours");
+    ours = ours || value;
     table.rows.push_back({{.text = rows.text(r, "model")},
                           {.text = rows.text(r, "setting")},
                           {.text = rows.text(r, "method")},
                           {.text = rows.text(r, "metric")},
                           {.text = rows.text(r, "published")},
-                          rows.cell(r, "ours")
-                              ? Cell{.text = format_measured(value), .exact = shortest(value)}
-                              : Cell{.text = "–", .exact = ""},
+                          value ? Cell{.text = format_measured(*value), .exact = shortest(*value)}
+                                : Cell{.text = "–", .exact = ""},
                           {.text = rows.cell(r, "protocol").value_or("–")},
                           {.text = rows.text(r, "source")}});
     links.push_back(rows.cell(r, "run_key") ? run_anchor(rows.text(r, "run_key")) : "");
@@ -507,10 +481,14 @@ std::string published_html(const ResultStore& store, const std::string& key) {
          table_html(table, "published-values", "Published values", links);
 }
 
-/// What an attempt was made with, where attempts of the experiment differ.
-std::map<std::string, std::string> differing_provenance(const ResultStore& store,
-                                                        const std::string& key) {
-  const Rows rows(store, kStageProvenanceSql, {{"experiment", key}});
+/// What attempts were made with, where those of the experiment differ.
+struct Conditions {
+  std::vector<std::string> texts;                 // distinct, in their order
+  std::map<std::string, std::size_t> of_attempt;  // index of its text
+};
+
+Conditions differing_conditions(const ResultStore& store, const std::string& key) {
+  const NamedRows rows(store, kStageProvenanceSql, {{"experiment", key}});
   std::map<std::string, std::set<std::string>> values;
   for (std::size_t r = 0; r < rows.size(); ++r)
     values[rows.text(r, "key")].insert(rows.text(r, "value"));
@@ -521,25 +499,46 @@ std::map<std::string, std::string> differing_provenance(const ResultStore& store
     text += fmt::format("{}{} {}", text.empty() ? "" : "; ", rows.text(r, "key"),
                         rows.text(r, "value"));
   }
-  return of_attempt;
+  std::map<std::string, std::size_t> index;
+  for (const auto& [attempt, text] : of_attempt) index.emplace(text, 0);
+  Conditions conditions;
+  for (auto& [text, place] : index) {
+    place = conditions.texts.size();
+    conditions.texts.push_back(text);
+  }
+  for (const auto& [attempt, text] : of_attempt) conditions.of_attempt[attempt] = index[text];
+  return conditions;
 }
 
-std::string stage_html(const Rows& stages, std::size_t begin, std::size_t end,
-                       const std::map<std::string, std::string>& provenance) {
+std::string conditions_html(const ResultStore& store, const std::string& key,
+                            const Conditions& conditions) {
+  std::string html =
+      table_html(provenance_table(store, key), "provenance", "What results were made with");
+  if (conditions.texts.empty()) return html;
+  html += "<p>Where attempts differ, they were made with one of these:</p>\n<ol>\n";
+  for (std::size_t i = 0; i < conditions.texts.size(); ++i)
+    html +=
+        fmt::format("<li id=\"conditions-{}\">{}</li>\n", i + 1, escaped_html(conditions.texts[i]));
+  return html + "</ol>\n";
+}
+
+std::string stage_html(const NamedRows& stages, std::size_t begin, std::size_t end,
+                       const Conditions& conditions) {
   auto text = [&](const char* column) { return escaped_html(stages.text(begin, column)); };
   if (!stages.cell(begin, "stage")) return "<p>Not started.</p>\n";
   std::string html = fmt::format("<p><strong>{} {}</strong> {} <em>{}</em>", text("kind"),
                                  text("stage"), text("protocol"), text("attempt_status"));
-  if (stages.cell(begin, "wall_seconds"))
+  if (const auto seconds = stages.number(begin, "wall_seconds"))
     html += fmt::format(", {} in {}, peak memory {}", text("started_at").substr(0, 19),
-                        human_seconds(number(stages.cell(begin, "wall_seconds"))),
-                        human_bytes(number(stages.cell(begin, "peak_memory_bytes"))));
+                        human_seconds(*seconds),
+                        human_bytes(stages.number(begin, "peak_memory_bytes").value_or(0)));
   if (stages.cell(begin, "attempt")) html += fmt::format(", attempt {}", text("attempt"));
+  if (const auto found = conditions.of_attempt.find(stages.text(begin, "attempt"));
+      found != conditions.of_attempt.end())
+    html += fmt::format(", <a href=\"#conditions-{0}\">conditions {0}</a>", found->second + 1);
   html += "</p>\n";
   if (!stages.text(begin, "message").empty())
     html += fmt::format("<pre>{}</pre>\n", text("message"));
-  if (const auto found = provenance.find(stages.text(begin, "attempt")); found != provenance.end())
-    html += fmt::format("<p class=\"note\">Made with: {}</p>\n", escaped_html(found->second));
   if (!stages.cell(begin, "metric")) return html;
   html += "<ul>\n";
   for (std::size_t r = begin; r < end; ++r) {
@@ -552,9 +551,8 @@ std::string stage_html(const Rows& stages, std::size_t begin, std::size_t end,
 }
 
 /// A run with its stages: rows [begin, end) of `stages`.
-std::string run_html(const Rows& stages, std::size_t begin, std::size_t end,
-                     const std::map<std::string, std::string>& provenance,
-                     const std::string& canonical) {
+std::string run_html(const NamedRows& stages, std::size_t begin, std::size_t end,
+                     const Conditions& conditions, const std::string& canonical) {
   const std::string key = stages.text(begin, "run_key");
   std::string html = fmt::format(
       "<section class=\"attempt\" id=\"{}\"><h3>{}, {}, seed {}</h3>\n<p>{}; {}; {}. Run "
@@ -569,7 +567,7 @@ std::string run_html(const Rows& stages, std::size_t begin, std::size_t end,
     std::size_t next = r + 1;
     while (next < end && stages.cell(next, "stage_position") == stages.cell(r, "stage_position"))
       ++next;
-    html += stage_html(stages, r, next, provenance);
+    html += stage_html(stages, r, next, conditions);
     r = next;
   }
   return html + fmt::format(
@@ -578,9 +576,9 @@ std::string run_html(const Rows& stages, std::size_t begin, std::size_t end,
                     escaped_html(canonical));
 }
 
-std::string runs_html(const ResultStore& store, const std::string& key, const Rows& stages,
-                      const Table& table, const std::vector<std::vector<std::string>>& runs) {
-  const auto provenance = differing_provenance(store, key);
+std::string runs_html(const ResultStore& store, const std::string& key, const NamedRows& stages,
+                      const Table& table, const std::vector<std::vector<std::string>>& runs,
+                      const Conditions& conditions) {
   std::map<std::string, std::string> canonical;
   const auto found = store.query(
       "SELECT key, canonical FROM runs WHERE key IN "
@@ -593,7 +591,7 @@ std::string runs_html(const ResultStore& store, const std::string& key, const Ro
     while (next < stages.size() && stages.cell(next, "position") == stages.cell(r, "position"))
       ++next;
     const std::string run = stages.text(r, "run_key");
-    of_run.emplace(run, run_html(stages, r, next, provenance, canonical[run]));
+    of_run.emplace(run, run_html(stages, r, next, conditions, canonical[run]));
     r = next;
   }
   std::string html =
@@ -628,7 +626,7 @@ constexpr const char* kReading =
 std::string to_html_page(const ResultStore& store, const std::string& experiment) {
   const ExperimentName found = find_experiment(store, experiment);
   const Table table = main_table(store, found.key);
-  const Rows stages(store, kRunStagesSql, {{"experiment", found.key}});
+  const NamedRows stages(store, kRunStagesSql, {{"experiment", found.key}});
   std::vector<MetricName> metrics;
   const std::vector<StoredRun> stored = read_runs(store, found.key, metrics);
   const auto runs = row_runs(table);
@@ -645,15 +643,13 @@ std::string to_html_page(const ResultStore& store, const std::string& experiment
     sections.emplace_back("items", "Items that changed", changes);
   sections.emplace_back("published", "Published values", published_html(store, found.key));
   sections.emplace_back("reading", "How to read this", kReading);
-  sections.emplace_back("runs", "Runs", runs_html(store, found.key, stages, table, runs));
-  sections.emplace_back(
-      "conditions", "Conditions",
-      table_html(provenance_table(store, found.key), "provenance", "What results were made with"));
-  const auto toml =
-      store.query("SELECT toml FROM experiments WHERE key = :key", {{"key", found.key}});
+  const Conditions conditions = differing_conditions(store, found.key);
+  sections.emplace_back("runs", "Runs",
+                        runs_html(store, found.key, stages, table, runs, conditions));
+  sections.emplace_back("conditions", "Conditions", conditions_html(store, found.key, conditions));
   sections.emplace_back(
       "file", "Experiment file",
-      fmt::format("<pre>{}</pre>\n", escaped_html(toml.rows.at(0).at(0).value_or(""))));
+      fmt::format("<pre>{}</pre>\n", escaped_html(experiment_toml(store, found.key))));
 
   std::string contents, body;
   for (const auto& [id, title, content] : sections) {

@@ -74,13 +74,6 @@ std::string items_text(const std::vector<StoredRun>& runs, const MetricName& nam
              : fmt::format("{} to {}", *counts.begin(), *counts.rbegin());
 }
 
-/// The metrics that the experiment's file wants in its table; empty: all.
-std::vector<std::string> columns_of(const ResultStore& store, const ExperimentName& experiment) {
-  const auto found =
-      store.query("SELECT toml FROM experiments WHERE key = :key", {{"key", experiment.key}});
-  return table_columns(found.rows.at(0).at(0).value_or(""));
-}
-
 /// Values of a text column over all runs; one of them may stand in a note instead.
 std::set<std::string> distinct(const std::vector<StoredRun>& runs, std::string StoredRun::*field) {
   std::set<std::string> values;
@@ -167,12 +160,12 @@ Table main_table(const ResultStore& store, const std::string& experiment, const 
     all_succeeded = all_succeeded && run.succeeded();
     seeds_matter = seeds_matter || run.seeds() != runs.front().seeds();
   }
-  const std::vector<std::string> columns = columns_of(store, found);
+  const ShownMetrics wanted = shown_metrics(store, found.key);
   std::vector<MetricName> shown;
   std::vector<std::string> others;
   for (const MetricName& name : metrics) {
     protocols.insert(name.protocol);
-    if (columns.empty() || std::find(columns.begin(), columns.end(), name.metric) != columns.end())
+    if (wanted.includes(name.metric))
       shown.push_back(name);
     else
       others.push_back(name.metric);

@@ -12,10 +12,6 @@ namespace {
 constexpr const char* kMarks[kPlotShapeCount] = {"*", "square*", "triangle*", "diamond*",
                                                  "pentagon*"};
 
-bool names_to_the_left(const Plot& plot) {
-  return plot.kind == PlotKind::dots || plot.kind == PlotKind::stacked;
-}
-
 std::string categories_text(const Plot& plot, const char* axis) {
   std::string places, names;
   for (std::size_t c = 0; c < plot.categories.size(); ++c) {
@@ -49,10 +45,7 @@ std::string axis_options(const Plot& plot, const PlotPanel& panel) {
 std::string coordinates(const Plot& plot, const std::vector<PlotPoint>& points,
                         std::size_t series) {
   const bool left = names_to_the_left(plot);
-  const double shift =
-      plot.kind == PlotKind::dots && plot.series.size() > 1
-          ? .7 * (static_cast<double>(series) + .5) / static_cast<double>(plot.series.size()) - .35
-          : 0;
+  const double shift = shift_of(plot, series);
   std::string text;
   for (const PlotPoint& point : points) {
     const double half = (point.y.interval.high - point.y.interval.low) / 2;

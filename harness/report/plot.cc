@@ -3,16 +3,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <map>
 #include <set>
 
 #include "harness/core/error.h"
-#include "harness/core/experiment.h"
 #include "harness/core/text.h"
 #include "harness/report/metric_kind.h"
+#include "harness/report/named_rows.h"
 #include "harness/report/queries.h"
+#include "harness/report/runs.h"
 #include "harness/store/lookup.h"
 
 namespace harness {
@@ -95,12 +95,6 @@ const Definition& definition(const std::string& name) {
               fmt::format("one of {}", fmt::join(names, ", ")), did_you_mean(name, names));
 }
 
-double number(const std::string& text) {
-  double value = std::nan("");
-  std::from_chars(text.data(), text.data() + text.size(), value);
-  return value;
-}
-
 /// Index of a name in a list that grows.
 std::size_t index_in(std::vector<std::string>& names, const std::string& name) {
   const auto found = std::find(names.begin(), names.end(), name);
@@ -122,53 +116,21 @@ struct GatheredPanel {
   std::vector<std::string> level_names;  // in their order
 };
 
-/// The metrics that people see: the file's `columns`; without them what says something by itself.
-bool shown(const std::vector<std::string>& columns, const std::string& metric) {
-  if (columns.empty()) return metric_kind(metric).aspect != Aspect::other;
-  return std::find(columns.begin(), columns.end(), metric) != columns.end();
-}
-
-bool wanted(Metrics metrics, const std::vector<std::string>& columns, const std::string& metric) {
+/// Where the file chooses no columns, what says something by itself is shown.
+bool wanted(Metrics metrics, const ShownMetrics& shown, const std::string& metric) {
+  const Aspect aspect = metric_kind(metric).aspect;
   return metrics == Metrics::all ||
-         (shown(columns, metric) &&
-          (metrics == Metrics::shown || metric_kind(metric).aspect == Aspect::safety));
+         (shown.includes(metric) && (shown.chosen() || aspect != Aspect::other) &&
+          (metrics == Metrics::shown || aspect == Aspect::safety));
 }
 
-/// The rows of a plot's query, by the names of their columns.
-class PlotRows {
- public:
-  explicit PlotRows(const ResultStore::ResultSet& result) : result_(result) {
-    for (std::size_t c = 0; c < result.columns.size(); ++c) columns_[result.columns[c]] = c;
-  }
-  std::size_t size() const { return result_.rows.size(); }
-  const std::optional<std::string>& cell(std::size_t row, const char* column) const {
-    static const std::optional<std::string> none;
-    const auto found = columns_.find(column);
-    return found == columns_.end() ? none : result_.rows[row][found->second];
-  }
-  std::string text(std::size_t row, const char* column) const {
-    return cell(row, column).value_or("");
-  }
-  bool numeric(std::size_t row, const char* column) const {
-    return result_.numeric[row][columns_.at(column)];
-  }
-
- private:
-  const ResultStore::ResultSet& result_;
-  std::map<std::string, std::size_t> columns_;
-};
-
-Measurement measurement(const PlotRows& rows, std::size_t r) {
-  Measurement result{number(rows.text(r, "y")), std::nullopt,
-                     static_cast<std::int64_t>(number(rows.text(r, "count"))),
-                     rows.text(r, "unit")};
-  if (rows.cell(r, "standard_error"))
-    result.standard_error = number(rows.text(r, "standard_error"));
-  return result;
+Measurement measurement(const NamedRows& rows, std::size_t r) {
+  return {rows.number(r, "y").value_or(std::nan("")), rows.number(r, "standard_error"),
+          rows.integer(r, "count"), rows.text(r, "unit")};
 }
 
-std::vector<GatheredPanel> gather(const PlotRows& rows, const Definition& definition,
-                                  const std::vector<std::string>& columns, Plot& plot) {
+std::vector<GatheredPanel> gather(const NamedRows& rows, const Definition& definition,
+                                  const ShownMetrics& shown, Plot& plot) {
   std::vector<GatheredPanel> panels;
   std::map<std::tuple<std::string, std::string, std::string>, std::size_t> places;
   std::map<std::string, bool> is_wanted;
@@ -178,9 +140,10 @@ std::vector<GatheredPanel> gather(const PlotRows& rows, const Definition& defini
   for (std::size_t r = 0; r < rows.size(); ++r) {
     const std::string metric = rows.text(r, "metric");
     auto [known, is_new] = is_wanted.emplace(metric, false);
-    if (is_new) known->second = wanted(definition.metrics, columns, metric);
+    if (is_new) known->second = wanted(definition.metrics, shown, metric);
     if (!known->second) continue;
-    const std::string protocol = rows.text(r, "protocol"), x_title = rows.text(r, "x_title");
+    const std::string protocol = rows.text(r, "protocol");
+    const std::string x_title = rows.has("x_title") ? rows.text(r, "x_title") : "";
     const auto [place, opened] =
         places.emplace(std::tuple(x_title, protocol, metric), panels.size());
     if (opened) panels.push_back({metric, protocol, x_title, {}, {}, {}});
@@ -193,7 +156,7 @@ std::vector<GatheredPanel> gather(const PlotRows& rows, const Definition& defini
     }
     const std::size_t series = index_in(plot.series, rows.text(r, "series"));
     const double x = named ? static_cast<double>(index_in(plot.categories, rows.text(r, "x")))
-                           : number(rows.text(r, "x"));
+                           : rows.number(r, "x").value_or(std::nan(""));
     // The points of a scatter plot are its series: the runs of one have x of their own.
     Gathered& point = panel.points[{series, definition.kind == PlotKind::scatter ? 0 : x}];
     point.measurements.push_back(measurement(rows, r));
@@ -258,12 +221,9 @@ const std::vector<PlotName>& plot_names() {
 Plot read_plot(const ResultStore& store, const std::string& experiment, const std::string& name) {
   const Definition& about = definition(name);
   const ExperimentName found = find_experiment(store, experiment);
-  const auto toml =
-      store.query("SELECT toml FROM experiments WHERE key = :key", {{"key", found.key}});
-  const std::vector<std::string> columns = table_columns(toml.rows.at(0).at(0).value_or(""));
-  const auto result = store.query(about.sql, {{"experiment", found.key}});
   Plot plot{about.name.name, about.name.title, about.kind, {}, {}, {}, {}};
-  const auto panels = gather(PlotRows(result), about, columns, plot);
+  const auto panels = gather(NamedRows(store, about.sql, {{"experiment", found.key}}), about,
+                             shown_metrics(store, found.key), plot);
   std::map<std::pair<std::string, std::string>, std::set<std::string>> protocols;
   for (const GatheredPanel& panel : panels)
     protocols[{panel.x_title, panel.metric}].insert(panel.protocol);
@@ -329,6 +289,15 @@ Range with_room(double low, double high, bool logarithmic) {
 }
 
 }  // namespace
+
+bool names_to_the_left(const Plot& plot) {
+  return plot.kind == PlotKind::dots || plot.kind == PlotKind::stacked;
+}
+
+double shift_of(const Plot& plot, std::size_t series) {
+  if (plot.kind != PlotKind::dots || plot.series.size() == 1) return 0;
+  return .7 * (static_cast<double>(series) + .5) / static_cast<double>(plot.series.size()) - .35;
+}
 
 Range x_range(const Plot& plot, const PlotPanel& panel) {
   if (!plot.categories.empty()) return {-.5, static_cast<double>(plot.categories.size()) - .5};

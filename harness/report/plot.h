@@ -66,6 +66,10 @@ std::vector<double> ticks(double low, double high, int count, bool logarithmic =
 struct Range {
   double low = 0, high = 1;
 };
+/// Whether categories are lines with their names to the left, and values go across.
+bool names_to_the_left(const Plot& plot);
+/// How far from its category's line a series of dots lies, in parts of the distance of lines.
+double shift_of(const Plot& plot, std::size_t series);
 Range x_range(const Plot& plot, const PlotPanel& panel);
 Range y_range(const Plot& plot, const PlotPanel& panel);
 

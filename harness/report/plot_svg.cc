@@ -110,6 +110,25 @@ std::string opened(const Plot& plot, const PlotPanel& panel, double height) {
                      escaped_html(plot.title + ": " + panel.title));
 }
 
+/// Of a dense line each point answers the pointer, and none is seen: one link for neighbours of a
+/// run.
+std::string unseen_points(const Plot& plot, const PlotPanel& panel, std::size_t series,
+                          const Scale& x, const Scale& y) {
+  std::string svg, run;
+  for (const PlotPoint& point : panel.series[series]) {
+    if (run != point.runs.front()) {
+      svg += fmt::format("{}<a href=\"#{}\" tabindex=\"-1\">", run.empty() ? "" : "</a>",
+                         run_anchor(point.runs.front()));
+      run = point.runs.front();
+    }
+    svg += fmt::format(
+        R"(<circle class="point unseen" cx="{}" cy="{}" r="4"><title>{}</title></circle>)",
+        at(x(point.x)), at(y.inside(point.y.value)),
+        escaped_html(point_title(plot, panel, series, point)));
+  }
+  return svg + "</a>";
+}
+
 std::string lines_svg(const Plot& plot, const PlotPanel& panel) {
   constexpr double kLeft = 52;
   std::size_t longest = 0;
@@ -164,17 +183,17 @@ std::string lines_svg(const Plot& plot, const PlotPanel& panel) {
       svg += fmt::format(R"(<path class="line {} dash{}" d="{}"/>)", series_class(s),
                          s / kPlotColorCount % 3, path);
     }
+    if (dense) {
+      svg += unseen_points(plot, panel, s, x, y);
+      continue;
+    }
     for (const PlotPoint& point : points) {
       const double px = x(point.x), py = y.inside(point.y.value);
       std::string shapes;
-      if (has_interval(point) && !dense)
+      if (has_interval(point))
         shapes += line(px, y.inside(point.y.interval.low), px, y.inside(point.y.interval.high),
                        "whisker");
-      // Of a dense line each point answers the pointer, and none is seen.
-      shapes +=
-          dense ? fmt::format(R"(<circle class="unseen" cx="{}" cy="{}" r="4"/>)", at(px), at(py))
-                : mark(s, px, py);
-      svg += linked(plot, panel, s, point, shapes);
+      svg += linked(plot, panel, s, point, shapes + mark(s, px, py));
     }
   }
   return svg + "</svg>";
@@ -230,8 +249,7 @@ std::string names_svg(const Plot& plot, const PlotPanel& panel) {
 }  // namespace
 
 std::string panel_svg(const Plot& plot, const PlotPanel& panel) {
-  return plot.kind == PlotKind::dots || plot.kind == PlotKind::stacked ? names_svg(plot, panel)
-                                                                       : lines_svg(plot, panel);
+  return names_to_the_left(plot) ? names_svg(plot, panel) : lines_svg(plot, panel);
 }
 
 std::string legend_mark(const Plot& plot, std::size_t series) {

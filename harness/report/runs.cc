@@ -3,57 +3,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <limits>
 #include <set>
 
-#include "harness/core/error.h"
-#include "harness/core/text.h"
+#include "harness/core/experiment.h"
+#include "harness/report/named_rows.h"
 #include "harness/report/statistics.h"
+#include "harness/store/lookup.h"
 #include "harness/store/process.h"
 
 namespace harness {
 namespace {
-
-/// The rows of a query, by the names of their columns.
-class NamedRows {
- public:
-  NamedRows(const ResultStore& store, const std::string& sql, const std::string& experiment_key)
-      : where_(store.path().string()), result_(store.query(sql, {{"experiment", experiment_key}})) {
-    for (std::size_t c = 0; c < result_.columns.size(); ++c) columns_[result_.columns[c]] = c;
-  }
-  std::size_t size() const { return result_.rows.size(); }
-  const std::optional<std::string>& cell(std::size_t row, const std::string& column) const {
-    auto found = columns_.find(column);
-    if (found == columns_.end())
-      throw Error(where_, fmt::format("the query of the table gives no column \"{}\"", column),
-                  "the columns of results/queries/main_table.sql",
-                  did_you_mean(column, result_.columns));
-    return result_.rows[row][found->second];
-  }
-  std::string text(std::size_t row, const std::string& column) const {
-    return cell(row, column).value_or("");
-  }
-  std::optional<double> number(std::size_t row, const std::string& column) const {
-    const auto& text = cell(row, column);
-    if (!text) return std::nullopt;
-    double value = 0;
-    std::from_chars(text->data(), text->data() + text->size(), value);
-    return value;
-  }
-  std::int64_t integer(std::size_t row, const std::string& column) const {
-    std::int64_t value = 0;
-    const std::string digits = text(row, column);
-    std::from_chars(digits.data(), digits.data() + digits.size(), value);
-    return value;
-  }
-
- private:
-  std::string where_;
-  ResultStore::ResultSet result_;
-  std::map<std::string, std::size_t> columns_;
-};
 
 /// What became of a stage; a running one whose process is gone was killed.
 std::string status_of(const NamedRows& rows, std::size_t r) {
@@ -104,7 +65,7 @@ std::string StoredRun::model_name() const {
 
 std::vector<StoredRun> read_runs(const ResultStore& store, const std::string& experiment_key,
                                  std::vector<MetricName>& metric_names, const std::string& sql) {
-  const NamedRows rows(store, sql, experiment_key);
+  const NamedRows rows(store, sql, {{"experiment", experiment_key}});
   const bool is_measured = measured(rows);
   std::vector<StoredRun> runs;
   std::map<std::string, std::size_t> by_place;
@@ -137,6 +98,14 @@ std::vector<StoredRun> read_runs(const ResultStore& store, const std::string& ex
                          rows.integer(r, "count"), rows.text(r, "stage"), rows.text(r, "attempt")};
   }
   return runs;
+}
+
+bool ShownMetrics::includes(const std::string& metric) const {
+  return !chosen() || std::find(names.begin(), names.end(), metric) != names.end();
+}
+
+ShownMetrics shown_metrics(const ResultStore& store, const std::string& experiment_key) {
+  return {table_columns(experiment_toml(store, experiment_key))};
 }
 
 bool unquantized(const RowRuns& row) {

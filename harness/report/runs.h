@@ -57,6 +57,15 @@ std::vector<StoredRun> read_runs(const ResultStore& store, const std::string& ex
                                  std::vector<MetricName>& metric_names,
                                  const std::string& sql = kMainTableSql);
 
+/// The metrics that an experiment's file wants to be seen (`columns`); without any: all.
+struct ShownMetrics {
+  std::vector<std::string> names;
+  bool chosen() const { return !names.empty(); }
+  bool includes(const std::string& metric) const;
+};
+/// @param experiment_key  whole
+ShownMetrics shown_metrics(const ResultStore& store, const std::string& experiment_key);
+
 /// Runs that are one row of a table: one, or several seeds of the same.
 using RowRuns = std::vector<const StoredRun*>;
 

@@ -4,25 +4,14 @@
 
 #include <algorithm>
 #include <cctype>
-#include <charconv>
 
 #include "harness/core/text.h"
-#include "harness/report/table.h"
+#include "harness/report/named_rows.h"
 #include "harness/store/lookup.h"
 #include "harness/store/process.h"
 
 namespace harness {
 namespace {
-
-using Row = std::vector<std::optional<std::string>>;
-
-std::string text(const Row& row, std::size_t column) { return row[column].value_or(""); }
-
-double number(const std::string& text) {
-  double value = 0;
-  std::from_chars(text.data(), text.data() + text.size(), value);
-  return value;
-}
 
 /// Each line of `block` behind `indent`.
 std::string indented(const std::string& block, const std::string& indent) {
@@ -37,37 +26,38 @@ std::string indented(const std::string& block, const std::string& indent) {
 }
 
 std::string metrics_text(const ResultStore& store, const std::string& attempt) {
-  const auto metrics = store.query(
-      "SELECT name, value, status, standard_error, count FROM metrics WHERE attempt = :attempt "
-      "ORDER BY position",
-      {{"attempt", attempt}});
+  const NamedRows metrics(store,
+                          "SELECT name, value, status, standard_error, count FROM metrics "
+                          "WHERE attempt = :attempt ORDER BY position",
+                          {{"attempt", attempt}});
   std::string result;
-  for (const Row& row : metrics.rows) {
-    result += fmt::format("      {} = {}", text(row, 0), row[1].value_or(text(row, 2)));
-    if (row[3]) result += fmt::format(" ± {}", *row[3]);
-    result += fmt::format("  ({} items)\n", text(row, 4));
+  for (std::size_t r = 0; r < metrics.size(); ++r) {
+    result += fmt::format("      {} = {}", metrics.text(r, "name"),
+                          metrics.cell(r, "value").value_or(metrics.text(r, "status")));
+    if (const auto& error = metrics.cell(r, "standard_error"))
+      result += fmt::format(" ± {}", *error);
+    result += fmt::format("  ({} items)\n", metrics.text(r, "count"));
   }
-  const auto items =
-      store.query("SELECT count(*) FROM items WHERE attempt = :attempt", {{"attempt", attempt}});
-  if (text(items.rows.at(0), 0) != "0")
-    result += fmt::format("      items stored: {}\n", text(items.rows[0], 0));
-  const auto curves = store.query(
-      "SELECT series, count(*), max(step) FROM curves WHERE attempt = :attempt GROUP BY series",
-      {{"attempt", attempt}});
-  for (const Row& row : curves.rows)
-    result += fmt::format("      curve {}: {} points to step {}\n", text(row, 0), text(row, 1),
-                          text(row, 2));
+  const NamedRows items(store, "SELECT count(*) AS items FROM items WHERE attempt = :attempt",
+                        {{"attempt", attempt}});
+  if (items.integer(0, "items") > 0)
+    result += fmt::format("      items stored: {}\n", items.text(0, "items"));
+  const NamedRows curves(store,
+                         "SELECT series, count(*) AS points, max(step) AS last FROM curves "
+                         "WHERE attempt = :attempt GROUP BY series",
+                         {{"attempt", attempt}});
+  for (std::size_t r = 0; r < curves.size(); ++r)
+    result += fmt::format("      curve {}: {} points to step {}\n", curves.text(r, "series"),
+                          curves.text(r, "points"), curves.text(r, "last"));
   return result;
 }
 
 /// "running" of a process that is gone says so.
-std::string status_text(const Row& attempt) {
-  std::string status = text(attempt, 1);
+std::string status_text(const NamedRows& attempts, std::size_t r) {
+  const std::string status = attempts.text(r, "status"), host = attempts.text(r, "host");
   if (status != "running") return status;
-  std::int64_t pid = 0;
-  const std::string digits = text(attempt, 9);
-  std::from_chars(digits.data(), digits.data() + digits.size(), pid);
-  switch (liveness({text(attempt, 8), pid, text(attempt, 10)})) {
+  const std::int64_t pid = attempts.integer(r, "pid");
+  switch (liveness({host, pid, attempts.text(r, "process")})) {
     case Liveness::alive:
       return fmt::format("running as process {}", pid);
     case Liveness::gone:
@@ -75,33 +65,54 @@ std::string status_text(const Row& attempt) {
     case Liveness::unknown:
       break;
   }
-  return fmt::format("running as process {} of {}", pid, text(attempt, 8));
+  return fmt::format("running as process {} of {}", pid, host);
 }
 
 std::string attempts_text(const ResultStore& store, const std::string& stage) {
-  const auto attempts = store.query(
-      "SELECT id, status, message, started_at, ended_at, wall_seconds, cpu_seconds, "
-      "peak_memory_bytes, host, pid, process FROM attempts WHERE stage_key = :stage "
-      "ORDER BY started_at, id",
+  const NamedRows attempts(
+      store, "SELECT * FROM attempts WHERE stage_key = :stage ORDER BY started_at, id",
       {{"stage", stage}});
-  if (attempts.rows.empty()) return "    not started\n";
+  if (attempts.size() == 0) return "    not started\n";
   std::string result;
-  int ordinal = 0;
-  for (const Row& row : attempts.rows) {
-    result += fmt::format("    attempt {} of {}: {}\n", ++ordinal, attempts.rows.size(),
-                          status_text(row));
-    if (row[2] && !row[2]->empty()) result += indented(*row[2], "      ");
-    result += fmt::format("      {} to {}\n", text(row, 3), row[4].value_or("?"));
-    if (row[5])
-      result += fmt::format("      wall {}, CPU {}, peak memory {}\n",
-                            human_seconds(number(text(row, 5))),
-                            human_seconds(number(text(row, 6))), human_bytes(number(text(row, 7))));
-    result += metrics_text(store, text(row, 0));
-    const auto provenance =
-        store.query("SELECT key, value FROM provenance WHERE attempt = :attempt ORDER BY key",
-                    {{"attempt", text(row, 0)}});
-    for (const Row& pair : provenance.rows)
-      result += fmt::format("      {}: {}\n", text(pair, 0), text(pair, 1));
+  for (std::size_t r = 0; r < attempts.size(); ++r) {
+    result +=
+        fmt::format("    attempt {} of {}: {}\n", r + 1, attempts.size(), status_text(attempts, r));
+    result += indented(attempts.text(r, "message"), "      ");
+    result += fmt::format("      {} to {}\n", attempts.text(r, "started_at"),
+                          attempts.cell(r, "ended_at").value_or("?"));
+    if (const auto wall = attempts.number(r, "wall_seconds"))
+      result += fmt::format("      wall {}, CPU {}, peak memory {}\n", human_seconds(*wall),
+                            human_seconds(attempts.number(r, "cpu_seconds").value_or(0)),
+                            human_bytes(attempts.number(r, "peak_memory_bytes").value_or(0)));
+    const std::string id = attempts.text(r, "id");
+    result += metrics_text(store, id);
+    const NamedRows provenance(
+        store, "SELECT key, value FROM provenance WHERE attempt = :attempt ORDER BY key",
+        {{"attempt", id}});
+    for (std::size_t p = 0; p < provenance.size(); ++p)
+      result +=
+          fmt::format("      {}: {}\n", provenance.text(p, "key"), provenance.text(p, "value"));
+  }
+  return result;
+}
+
+std::string stages_text(const ResultStore& store, const std::string& run) {
+  const NamedRows stages(store,
+                         "SELECT s.key, s.kind, s.name, s.protocol, s.canonical, s.parent_key "
+                         "FROM run_stages rs JOIN stages s ON s.key = rs.stage_key "
+                         "WHERE rs.run_key = :key ORDER BY rs.position, s.key",
+                         {{"key", run}});
+  if (stages.size() == 0) return "  none stored\n";
+  std::string result;
+  for (std::size_t r = 0; r < stages.size(); ++r) {
+    result += fmt::format("  {}. {} {}\n", r + 1, stages.text(r, "kind"), stages.text(r, "name"));
+    if (const std::string protocol = stages.text(r, "protocol"); !protocol.empty())
+      result += fmt::format("    protocol {}\n", protocol);
+    result += fmt::format("    key      {}\n", stages.text(r, "key"));
+    if (const auto& parent = stages.cell(r, "parent_key"))
+      result += fmt::format("    after    {}\n", *parent);
+    result += "    content\n" + indented(stages.text(r, "canonical"), "      ");
+    result += attempts_text(store, stages.text(r, "key"));
   }
   return result;
 }
@@ -110,44 +121,25 @@ std::string attempts_text(const ResultStore& store, const std::string& stage) {
 
 std::string show_run(const ResultStore& store, const std::string& label_or_key) {
   const RunName found = find_run(store, label_or_key);
-  const auto run =
-      store.query("SELECT canonical, scheme, format, methods, seed FROM runs WHERE key = :key",
-                  {{"key", found.key}});
-  const Row& about = run.rows.at(0);
-  std::string result = fmt::format("{}\n  key      {}\n", found.label, found.key);
-  const auto experiments = store.query(
-      "SELECT e.name, e.key, c.position, c.label, c.model FROM experiment_runs c "
-      "JOIN experiments e ON e.key = c.experiment_key WHERE c.run_key = :key "
-      "ORDER BY e.used_at DESC, e.key, c.position",
-      {{"key", found.key}});
-  result +=
-      fmt::format("  model    {}\n  weights  {}\n  format   {}\n  methods  {}\n  seed     {}\n",
-                  text(experiments.rows.at(0), 4), text(about, 1), text(about, 2),
-                  text(about, 3).empty() ? "none" : text(about, 3), text(about, 4));
-  for (const Row& row : experiments.rows)
-    result += fmt::format("  row {} of {} ({}) as \"{}\"\n", number(text(row, 2)) + 1, text(row, 0),
-                          text(row, 1), text(row, 3));
-  result += "\nconfiguration\n" + indented(text(about, 0), "  ");
-
-  const auto stages = store.query(
-      "SELECT s.key, s.kind, s.name, s.protocol, s.canonical, s.parent_key FROM run_stages rs "
-      "JOIN stages s ON s.key = rs.stage_key WHERE rs.run_key = :key ORDER BY rs.position, s.key",
-      {{"key", found.key}});
-  result += "\nstages\n";
-  if (stages.rows.empty()) result += "  none stored\n";
-  int ordinal = 0;
-  for (const Row& row : stages.rows) {
-    result += fmt::format("  {}. {} {}\n", ++ordinal, text(row, 1), text(row, 2));
-    if (!text(row, 3).empty()) result += fmt::format("    protocol {}\n", text(row, 3));
-    result += fmt::format("    key      {}\n", text(row, 0));
-    if (row[5]) result += fmt::format("    after    {}\n", *row[5]);
-    result += "    content\n" + indented(text(row, 4), "      ");
-    result += attempts_text(store, text(row, 0));
-  }
+  const NamedRows run(store, "SELECT * FROM runs WHERE key = :key", {{"key", found.key}});
+  const NamedRows rows(store,
+                       "SELECT e.name, e.key, c.position, c.label, c.model FROM experiment_runs c "
+                       "JOIN experiments e ON e.key = c.experiment_key WHERE c.run_key = :key "
+                       "ORDER BY e.used_at DESC, e.key, c.position",
+                       {{"key", found.key}});
+  const std::string methods = run.text(0, "methods");
+  std::string result = fmt::format(
+      "{}\n  key      {}\n  model    {}\n  weights  {}\n  format   {}\n  methods  {}\n  seed     "
+      "{}\n",
+      found.label, found.key, rows.text(0, "model"), run.text(0, "scheme"), run.text(0, "format"),
+      methods.empty() ? "none" : methods, run.text(0, "seed"));
+  for (std::size_t r = 0; r < rows.size(); ++r)
+    result += fmt::format("  row {} of {} ({}) as \"{}\"\n", rows.integer(r, "position") + 1,
+                          rows.text(r, "name"), rows.text(r, "key"), rows.text(r, "label"));
+  result += "\nconfiguration\n" + indented(run.text(0, "canonical"), "  ");
+  result += "\nstages\n" + stages_text(store, found.key);
   result += fmt::format("\nexperiment file of {}\n", found.experiment);
-  const auto toml =
-      store.query("SELECT toml FROM experiments WHERE key = :key", {{"key", found.experiment_key}});
-  return result + indented(text(toml.rows.at(0), 0), "  ");
+  return result + indented(experiment_toml(store, found.experiment_key), "  ");
 }
 
 }  // namespace harness

@@ -7,7 +7,6 @@
 #include <map>
 #include <tuple>
 
-#include "harness/core/experiment.h"
 #include "harness/report/metric_kind.h"
 #include "harness/report/table.h"
 #include "harness/store/lookup.h"
@@ -64,15 +63,11 @@ Verdict judge(ItemCache& reader, const std::string& format, const MetricName& na
 /// The metrics of safety that the table shows, the telling ones first.
 std::vector<MetricName> safety_metrics(const ResultStore& store, const ExperimentName& experiment,
                                        const std::vector<MetricName>& all) {
-  const auto toml =
-      store.query("SELECT toml FROM experiments WHERE key = :key", {{"key", experiment.key}});
-  const auto columns = table_columns(toml.rows.at(0).at(0).value_or(""));
+  const ShownMetrics wanted = shown_metrics(store, experiment.key);
   std::vector<MetricName> names;
   for (const MetricName& name : all) {
     const MetricKind kind = metric_kind(name.metric);
-    if (kind.aspect == Aspect::safety && kind.higher_is_better &&
-        (columns.empty() ||
-         std::find(columns.begin(), columns.end(), name.metric) != columns.end()))
+    if (kind.aspect == Aspect::safety && kind.higher_is_better && wanted.includes(name.metric))
       names.push_back(name);
   }
   std::stable_sort(names.begin(), names.end(), [](const MetricName& a, const MetricName& b) {

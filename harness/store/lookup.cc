@@ -111,6 +111,11 @@ std::vector<Candidate> candidates_for(const ResultStore& store, const std::strin
 
 }  // namespace
 
+std::string experiment_toml(const ResultStore& store, const std::string& key) {
+  const auto found = store.query("SELECT toml FROM experiments WHERE key = :key", {{"key", key}});
+  return found.rows.at(0).at(0).value_or("");
+}
+
 std::vector<RunName> find_runs(const ResultStore& store, const std::string& label_or_key) {
   const std::vector<Candidate> matches = candidates_for(store, label_or_key);
   std::vector<RunName> runs;

@@ -14,6 +14,8 @@ struct ExperimentName {
 };
 /// Throws Error that lists the candidates when there is none or more than one.
 ExperimentName find_experiment(const ResultStore& store, const std::string& name_or_key);
+/// The text of an experiment's file, by its whole key.
+std::string experiment_toml(const ResultStore& store, const std::string& key);
 
 /// A run as people name it: its label, or the beginning of its key, at least 4 digits. A label
 /// means the current run of the experiment version used last; where several experiments or seeds
