@@ -2,10 +2,12 @@
 # The rows of smollm2.toml on every window, instead of the first twelve: of BoolQ's Wikipedia passages and, where
 # HARNESS_DATA names a folder that holds it, of WikiText-2's test split. About 30 minutes on 2 cores; what is
 # stored is not done again. Writes results/smollm2_*: table and provenance, every digit, a dump of the database.
-#   HARNESS_DATA=FOLDER bash experiments/smollm2_full.sh [DATABASE]
+#   HARNESS_DATA=FOLDER bash experiments/smollm2_full.sh [DATABASE [NAME]]
+# NAME: smollm2_boolq_wiki or smollm2_wikitext2 alone.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 database=${1:-results/results.sqlite}
+only=${2:-}
 harness=${HARNESS:-build/release/harness}
 [ -n "${HARNESS-}" ] || bash harness/setup/setup.sh release
 
@@ -13,6 +15,7 @@ source results/write_results.sh
 
 # measure NAME TITLE EVALS
 measure() {
+  [ -z "$only" ] || [ "$only" = "$1" ] || return 0
   "$harness" run experiments/smollm2.toml --db "$database" --set "name=$1" --set "evals=$3"
   write_results "$1" "$2" \
     'Command: `bash experiments/smollm2_full.sh`, which runs `experiments/smollm2.toml` on all windows.'
