@@ -85,17 +85,16 @@ std::string dump(const ResultStore& store, const std::string& experiment, bool i
   const ExperimentName found = find_experiment(store, experiment);
   std::string text = fmt::format(
       "-- Results of the experiment {} ({}){}.\n"
-      "-- A database again: sqlite3 new.sqlite < this file\nBEGIN;\n{}",
-      found.name, found.key, items ? "" : ", without its items", kSchemaSql);
+      "-- A database again: sqlite3 new.sqlite < this file\nBEGIN;\n{}{}",
+      found.name, found.key, items ? "" : ", without its items", kSchemaSql, kViewsSql);
   for (const DumpedTable& table : kTables) {
     if (table.of_items && !items) continue;
     const auto rows = store.query(std::string(kBelonging) + table.select, {{"key", found.key}});
     for (std::size_t i = 0; i < rows.rows.size(); ++i) append_row(text, table.name, rows, i);
   }
-  for (const char* pragma : {"application_id", "user_version"}) {
-    const auto value = store.query(fmt::format("PRAGMA {}", pragma));
-    text += fmt::format("PRAGMA {} = {};\n", pragma, *value.rows.at(0).at(0));
-  }
+  const auto application = store.query("PRAGMA application_id");
+  text += fmt::format("PRAGMA application_id = {};\nPRAGMA user_version = {};\n",
+                      *application.rows.at(0).at(0), kSchemaVersion);
   return text + "COMMIT;\n";
 }
 

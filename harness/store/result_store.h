@@ -15,7 +15,7 @@ struct sqlite3_stmt;
 namespace harness {
 
 /// The schema this program writes; a database of a newer one is not touched.
-inline constexpr int kSchemaVersion = 3;
+inline constexpr int kSchemaVersion = 4;
 
 /// Rows as the program writes them. Keys are content hashes (64 hexadecimal digits), so that
 /// databases merge and items of different runs pair; schema.sql says what each column means.

@@ -2,7 +2,8 @@
 
 namespace harness {
 
-/// schema.sql, as it was when the program was built.
-extern const char* const kSchemaSql;
+// As they were when the program was built:
+extern const char* const kSchemaSql;  // schema.sql, the tables
+extern const char* const kViewsSql;   // views.sql
 
 }  // namespace harness

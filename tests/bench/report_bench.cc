@@ -86,7 +86,8 @@ int main(int argc, char** argv) {
   test::timed("csv", [&] { return to_csv(main_table(*store, "large")).size(); });
   for (const PlotName& each : plot_names())
     test::timed(each.name.c_str(), [&] {
-      return gnuplot_script(read_plot(*store, "large", each.name), "svg", "x").size();
+      const Plot plot = read_plot(*store, "large", each.name);
+      return plot.panels.empty() ? 0 : gnuplot_script(plot, "svg", "x").size();
     });
   test::timed("page", [&] { return to_html_page(*store, "large").size(); });
 }

@@ -53,26 +53,6 @@ TEST_F(ResultStoreTest, TheDatabaseIsInWriteAheadMode) {
   EXPECT_EQ(other.text("PRAGMA journal_mode"), "wal");
 }
 
-TEST_F(ResultStoreTest, ADatabaseOfSchema1LearnsToTrain) {
-  const std::filesystem::path path = folder_ / "old.sqlite";
-  { OneRun one(*ResultStore::open(path)); }
-  {
-    const sqlite::Connection old(path, sqlite::Connection::Mode::read_write);
-    old.execute(
-        "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, '''train'', ', "
-        "'') WHERE name = 'stages'; PRAGMA user_version = 1");
-  }
-  EXPECT_EQ(cell(*ResultStore::open_read_only(path), "PRAGMA user_version"), "1");
-  const auto store = ResultStore::open(path);
-  EXPECT_EQ(cell(*store, "PRAGMA user_version"), std::to_string(kSchemaVersion));
-  EXPECT_EQ(cell(*store, "SELECT count(*) FROM stages"), "1");
-  StageRow stage;
-  stage.key = std::string(64, 'a');
-  stage.kind = "train";
-  store->put_stage(stage);
-  EXPECT_EQ(cell(*store, "SELECT kind FROM stages WHERE key = '" + stage.key + "'"), "train");
-}
-
 TEST_F(ResultStoreTest, EveryTableIsStrict) {
   EXPECT_EQ(cell(*store_, "SELECT count(*) FROM sqlite_schema WHERE type = 'table'"), "13");
   EXPECT_EQ(cell(*store_,
@@ -96,6 +76,7 @@ TEST_F(ResultStoreTest, ADatabaseOfTheFirstSchemaIsBroughtUpToDate) {
               }),
               "");
   }
+  EXPECT_EQ(cell(*ResultStore::open_read_only(path), "PRAGMA user_version"), "1");
   store_ = ResultStore::open(path);
   StageRow stage = one.stage;
   stage.kind = "train";
@@ -505,6 +486,22 @@ TEST_F(ResultStoreTest, MergingBringsAnswersAndVerdicts) {
               "2");
     EXPECT_EQ(cell(*store_, "SELECT count(*) FROM verdicts"), "3");
   }
+}
+
+TEST_F(ResultStoreTest, ADatabaseOfSchema3GetsTheViewsOfThisOne) {
+  const OneRun one(*store_);
+  const std::filesystem::path path = store_->path();
+  const char* schema =
+      "SELECT group_concat(name || sql) FROM (SELECT name, sql FROM sqlite_schema "
+      "WHERE sql IS NOT NULL ORDER BY name)";
+  const std::string current = cell(*store_, schema);
+  store_.reset();
+  sqlite::Connection(path, sqlite::Connection::Mode::read_write)
+      .execute(
+          "DROP VIEW results; DROP VIEW experiment_rows; "
+          "CREATE VIEW results AS SELECT * FROM experiments; PRAGMA user_version = 3");
+  store_ = ResultStore::open(path);
+  EXPECT_EQ(cell(*store_, schema), current);
 }
 
 TEST_F(ResultStoreTest, ADatabaseOfSchema2LearnsToKeepAnswers) {
