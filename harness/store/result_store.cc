@@ -416,10 +416,17 @@ void ResultStore::finish_attempt(std::int64_t attempt, const AttemptOutcome& out
 
   Statement insert_item(connection, "INSERT INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
   CompletionWriter completions(connection);
-  std::map<std::string_view, int> repeats;
-  for (const ItemRow& item : items) {
+  // In the order of the table's key: each row then goes to the end of the attempt's, and no page is
+  // split.
+  std::vector<const ItemRow*> by_id;
+  for (const ItemRow& item : items) by_id.push_back(&item);
+  std::stable_sort(by_id.begin(), by_id.end(),
+                   [](const ItemRow* a, const ItemRow* b) { return a->id < b->id; });
+  int repeat = 0;
+  for (std::size_t i = 0; i < by_id.size(); ++i) {
+    const ItemRow& item = *by_id[i];
+    repeat = i > 0 && by_id[i - 1]->id == item.id ? repeat + 1 : 0;
     const StoredNumber score(item.score);
-    const int repeat = repeats[item.id]++;
     insert_item.run(attempt, item.id, repeat, item.position, score.value, score.status,
                     item.cluster, item.detail_json.empty() ? "{}" : item.detail_json);
     completions.write(attempt, item, repeat);
