@@ -34,7 +34,7 @@ for name in "${names[@]}"; do
     'The training seed is the unit: two calibration seeds are averaged inside each. Mean ± standard deviation over' \
     'training seeds:' '' \
     "$(made_by report "$name" --query queries/by_training_seed.sql)" '' \
-    'Minus OSTQuant, paired by training seed: mean ± standard error (in how many seeds it is above 0):' '' \
+    'Differences, paired by training seed: mean ± standard error (in how many seeds it is above 0):' '' \
     "$(made_by report "$name" --query queries/against_ostquant.sql)" '' \
     'Means over training seeds, with intervals of 95 %:' '' \
     "$(plot "$name" "${plots[$name]:-metrics}")" ''

@@ -14,7 +14,6 @@ namespace {
 
 constexpr int kPanelWidth = 380, kPanelHeight = 250;  // pixels; of PDF a hundredth of an inch
 constexpr int kCategoryHeight = 18, kLegendHeight = 18, kMostColumns = 3;
-constexpr std::size_t kMostMarks = 24;  // points of a line that are marked
 constexpr int kShapes[kPlotShapeCount] = {7, 5, 9, 13, 11};
 
 /// In single quotes gnuplot takes everything as it is.

@@ -135,17 +135,6 @@ std::string table_html(const Table& table, const std::string& id, const std::str
 
 // ---- The parts of the page
 
-/// The table with the number of runs in place of a long list of seeds, which the runs' part has.
-Table with_short_seeds(Table table) {
-  constexpr std::size_t kLong = 16;
-  for (std::size_t c = 0; c < table.columns.size(); ++c)
-    for (auto& row : table.rows)
-      if (table.columns[c].title == "seed" && row[c].text.size() > kLong)
-        row[c].text =
-            fmt::format("{} runs", 1 + std::count(row[c].text.begin(), row[c].text.end(), ','));
-  return table;
-}
-
 /// The keys of the runs of each row.
 std::vector<std::vector<std::string>> row_runs(const Table& table) {
   std::size_t column = 0;
@@ -635,7 +624,7 @@ std::string to_html_page(const ResultStore& store, const std::string& experiment
 
   std::vector<std::tuple<std::string, std::string, std::string>> sections = {
       {"summary", "Summary", summary_html(safety_verdicts(store, found.key), table)},
-      {"table", "Table", table_html(with_short_seeds(table), "main-table", found.name, row_links)}};
+      {"table", "Table", table_html(table, "main-table", found.name, row_links)}};
   std::string figures;
   for (const Plot& plot : read_plots(store, found.key)) figures += figure_html(plot);
   if (!figures.empty()) sections.emplace_back("plots", "Plots", figures);

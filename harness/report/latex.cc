@@ -33,7 +33,7 @@ std::string to_latex(const Table& table) {
   text += fmt::format("{} \\\\\n\\midrule\n", fmt::join(titles, " & "));
   for (const auto& row : table.rows) {
     std::vector<std::string> cells;
-    for (std::size_t c : shown) cells.push_back(escaped_latex(row[c].text));
+    for (std::size_t c : shown) cells.push_back(escaped_latex(marked_text(row[c])));
     // A row that begins with a bracket would be an argument of the \\ before it.
     text += fmt::format("{{}}{} \\\\\n", fmt::join(cells, " & "));
   }

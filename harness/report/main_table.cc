@@ -16,6 +16,8 @@
 namespace harness {
 namespace {
 
+constexpr std::size_t kFewSeeds = 4;  // that a cell lists
+
 constexpr std::size_t kShownKeyDigits = 12;
 
 Cell metric_cell(const RowRuns& group, const MetricName& name) {
@@ -63,6 +65,17 @@ std::string seeds_text(const RowRuns& group, const char* separator) {
   return fmt::format("{}", fmt::join(seeds, separator));
 }
 
+/// The seeds of rows whose cell has only their number.
+void add_note_on_seeds(Table& table, const std::vector<RowRuns>& groups) {
+  std::map<std::string, std::vector<std::string>> labels;  // by the list of seeds
+  for (const RowRuns& group : groups)
+    if (group.size() > kFewSeeds) labels[seeds_text(group, ", ")].push_back(group.front()->label);
+  for (const auto& [seeds, of_seeds] : labels)
+    table.notes.push_back(labels.size() == 1
+                              ? fmt::format("Seeds: {}", seeds)
+                              : fmt::format("Seeds of {}: {}", fmt::join(of_seeds, ", "), seeds));
+}
+
 /// "12" or "3 to 12": items behind the numbers of a column.
 std::string items_text(const std::vector<StoredRun>& runs, const MetricName& name) {
   std::set<std::int64_t> counts;
@@ -74,18 +87,25 @@ std::string items_text(const std::vector<StoredRun>& runs, const MetricName& nam
              : fmt::format("{} to {}", *counts.begin(), *counts.rbegin());
 }
 
-/// Values of a text column over all runs; one of them may stand in a note instead.
-std::set<std::string> distinct(const std::vector<StoredRun>& runs, std::string StoredRun::*field) {
+/// A row's model: without the training's seed where the row has several.
+std::string model_text(const RowRuns& group) {
+  return group.size() > 1 ? group.front()->model_name() : group.front()->model;
+}
+
+std::string scheme_text(const RowRuns& group) { return group.front()->scheme; }
+
+/// A column's values over all rows; one alone may stand in a note instead.
+std::set<std::string> distinct(const std::vector<RowRuns>& groups,
+                               std::string (*text)(const RowRuns&)) {
   std::set<std::string> values;
-  for (const StoredRun& run : runs) values.insert(run.*field);
+  for (const RowRuns& group : groups) values.insert(text(group));
   return values;
 }
 
 void add_notes_on_numbers(Table& table, const std::vector<StoredRun>& runs,
                           const std::vector<MetricName>& metrics,
                           const std::vector<RowRuns>& groups) {
-  const auto models = distinct(runs, &StoredRun::model),
-             schemes = distinct(runs, &StoredRun::scheme);
+  const auto models = distinct(groups, model_text), schemes = distinct(groups, scheme_text);
   if (models.size() == 1) table.notes.push_back("Model: " + *models.begin());
   if (schemes.size() == 1) table.notes.push_back("Weights as stored: " + *schemes.begin());
   if (metrics.empty()) return;
@@ -108,6 +128,7 @@ void add_notes_on_numbers(Table& table, const std::vector<StoredRun>& runs,
     for (const StoredRun* run : group) training.insert(run->training_seed());
     return training.size() > 1 && training.size() < group.size();
   });
+  add_note_on_seeds(table, groups);
   if (several)
     table.notes.push_back(
         fmt::format("Rows of several seeds: mean ± standard deviation over seeds{}",
@@ -174,13 +195,12 @@ Table main_table(const ResultStore& store, const std::string& experiment, const 
 
   Table table;
   table.caption = found.name;
-  table.columns = {
-      {.title = "run"},
-      {.title = "model", .machine_only = distinct(runs, &StoredRun::model).size() <= 1},
-      {.title = "weights", .machine_only = distinct(runs, &StoredRun::scheme).size() <= 1},
-      {.title = "format"},
-      {.title = "methods"},
-      {.title = "seed", .alignment = Alignment::right, .machine_only = !seeds_matter}};
+  table.columns = {{.title = "run"},
+                   {.title = "model", .machine_only = distinct(groups, model_text).size() <= 1},
+                   {.title = "weights", .machine_only = distinct(groups, scheme_text).size() <= 1},
+                   {.title = "format"},
+                   {.title = "methods"},
+                   {.title = "seed", .alignment = Alignment::right, .machine_only = !seeds_matter}};
   if (one_protocol) table.columns.push_back({.title = "protocol", .machine_only = true});
   for (const MetricName& name : metrics)
     table.columns.push_back(
@@ -197,11 +217,13 @@ Table main_table(const ResultStore& store, const std::string& experiment, const 
     const StoredRun& run = *group.front();
     std::vector<Cell> row = {
         {.text = run.label},
-        {.text = group.size() > 1 ? run.model_name() : run.model},
-        {.text = run.scheme},
+        {.text = model_text(group)},
+        {.text = scheme_text(group)},
         {.text = run.format},
         {.text = run.methods.empty() ? "–" : run.methods, .exact = run.methods},
-        {.text = seeds_text(group, ", "), .exact = seeds_text(group, " ")}};
+        {.text = group.size() > kFewSeeds ? fmt::format("{} runs", group.size())
+                                          : seeds_text(group, ", "),
+         .exact = seeds_text(group, " ")}};
     if (one_protocol) row.push_back({.text = *protocols.begin()});
     for (const MetricName& name : metrics) {
       row.push_back(metric_cell(group, name));

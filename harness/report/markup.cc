@@ -50,6 +50,8 @@ std::string escaped_latex(std::string_view text) {
                                  {"±", "$\\pm$"},
                                  {"–", "--"},
                                  {"∞", "$\\infty$"},
+                                 {"★", "$\\star$"},
+                                 {"†", "$\\dagger$"},
                                  {"…", "\\ldots{}"},
                                  {"→", "$\\to$"}};
   std::string result;

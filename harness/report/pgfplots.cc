@@ -67,6 +67,12 @@ std::string series_text(const Plot& plot, const PlotPanel& panel, std::size_t s)
                        bars);
   }
   const bool lines = plot.kind == PlotKind::lines;
+  if (lines && panel.series[s].size() > kMostMarks) {  // with intervals TeX runs out of memory
+    std::string points;
+    for (const PlotPoint& point : panel.series[s])
+      points += fmt::format(" ({:.6g},{:.6g})", point.x, point.y.value);
+    return fmt::format("\\addplot[{}, no marks] coordinates {{{}}};\n", color, points);
+  }
   return fmt::format(
       "\\addplot[{}{}, mark={}, mark size=1.5pt, error bars/.cd, {} dir=both, {} explicit] "
       "coordinates {{{}}};\n",
@@ -90,7 +96,8 @@ std::string to_pgfplots(const Plot& plot) {
       "\\begin{{tikzpicture}}\n\\begin{{groupplot}}[group style={{group size={} by {}, "
       "horizontal sep={}, vertical sep=1.8cm}}, width=5.6cm, height={}, "
       "tick label style={{font=\\footnotesize}}, label style={{font=\\footnotesize}}, "
-      "title style={{font=\\small}}, legend style={{font=\\footnotesize}}]\n",
+      "title style={{font=\\small}}, legend style={{font=\\footnotesize}}, legend cell "
+      "align=left]\n",
       columns, (plot.panels.size() + columns - 1) / columns,
       names_to_the_left(plot) ? "3.2cm" : "1.4cm",
       names_to_the_left(plot)

@@ -58,6 +58,9 @@ inline constexpr const char* kPlotColors[] = {"0072B2", "D55E00", "009E73", "CC7
                                               "E69F00", "56B4E9", "000000"};
 inline constexpr int kPlotColorCount = 7, kPlotShapeCount = 5;
 
+/// A line of more points is drawn without marks and with a band, or none, for its intervals.
+inline constexpr std::size_t kMostMarks = 24;
+
 /// Where an axis from `low` to `high` has its numbers: 1, 2 or 5 times powers of ten, about
 /// `count` of them; of a logarithmic axis powers of ten, or 1, 2 and 5 of each.
 std::vector<double> ticks(double low, double high, int count, bool logarithmic = false);

@@ -14,7 +14,6 @@ namespace {
 constexpr double kWidth = 360, kLineHeight = 18, kRight = 12, kTop = 8;
 constexpr double kLetter = 6.2;           // width of a letter of a tick
 constexpr std::size_t kLongestName = 30;  // of a category
-constexpr std::size_t kMostMarks = 24;    // points of a line that are marked
 constexpr double kMark = 3.6;             // half the size of a mark
 
 std::string number(double value) { return fmt::format("{:.6g}", value); }

@@ -157,6 +157,14 @@ TEST_F(MainTableTest, SeveralSeedsAreOneRowWithMeanAndStandardDeviation) {
   EXPECT_THAT(to_csv(made), HasSubstr(",21,1,12,20 21 22,"));
 }
 
+TEST_F(MainTableTest, ManySeedsStandInANote) {
+  for (int seed = 0; seed < 5; ++seed) put_result("AAQ", seed, 20 + seed, seed);
+  const Table made = table();
+  EXPECT_EQ(text(made, 0, "seed"), "5 runs");
+  EXPECT_THAT(made.notes, Contains("Seeds: 0, 1, 2, 3, 4"));
+  EXPECT_THAT(to_csv(made), HasSubstr(",0 1 2 3 4,"));
+}
+
 TEST_F(MainTableTest, ASeedThatFailedIsARowOfItsOwn) {
   put_result("AAQ", 0, 20, 0);
   const RunRow run = put_run("AAQ", 1, 1);

@@ -285,5 +285,16 @@ TEST(PgfplotsTest, ValuesIntervalsAndNamesAreInTheSource) {
   EXPECT_THAT(tex, HasSubstr("\\addlegendentry{a\\_1}"));
 }
 
+TEST(PgfplotsTest, ALineOfManyPointsHasNoMarksAndNoIntervals) {
+  Plot plot{"training", "Training", PlotKind::lines, {"AAQ"}, {}, {PlotPanel{}}, {}};
+  plot.panels[0].series.resize(1);
+  for (std::size_t step = 0; step <= kMostMarks; ++step)
+    plot.panels[0].series[0].push_back(
+        {static_cast<double>(step), estimate({{.5, .1, 10, "m"}}), {"run"}});
+  EXPECT_THAT(to_pgfplots(plot), AllOf(HasSubstr("no marks"), Not(HasSubstr("+-"))));
+  plot.panels[0].series[0].pop_back();
+  EXPECT_THAT(to_pgfplots(plot), AllOf(Not(HasSubstr("no marks")), HasSubstr("+-")));
+}
+
 }  // namespace
 }  // namespace harness::test

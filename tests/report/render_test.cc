@@ -72,7 +72,9 @@ TEST(LatexTest, TextIsNotMarkupAndGroupsSpanTheirColumns) {
   table.columns = {{.title = "run"},
                    {.title = "acc_norm", .group = "boolq/1", .alignment = Alignment::right},
                    {.title = "100 %", .group = "boolq/1", .alignment = Alignment::right}};
-  table.rows = {{{.text = "[a] & \\b {c} #1 $2 ~^"}, {.text = "∞"}, {.text = "<1"}}};
+  table.rows = {{{.text = "[a] & \\b {c} #1 $2 ~^"},
+                 {.text = "∞"},
+                 {.text = "<1", .best = true, .differs = true}}};
   EXPECT_EQ(
       to_latex(table),
       "% Needs \\usepackage{booktabs}.\n"
@@ -83,7 +85,7 @@ TEST(LatexTest, TextIsNotMarkupAndGroupsSpanTheirColumns) {
       "run & acc\\_norm & 100 \\% \\\\\n"
       "\\midrule\n"
       "{}[a] \\& \\textbackslash{}b \\{c\\} \\#1 \\$2 \\textasciitilde{}\\textasciicircum{} & "
-      "$\\infty$ & $<$1 \\\\\n"
+      "$\\infty$ & $\\star$$\\dagger$ $<$1 \\\\\n"
       "\\bottomrule\n"
       "\\end{tabular}\n");
 }
