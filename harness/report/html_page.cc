@@ -322,7 +322,8 @@ std::string figure_html(const Plot& plot) {
   }
   html += "<div class=\"panels\">\n";
   for (const PlotPanel& panel : plot.panels) {
-    const MetricKind kind = metric_kind(panel.title);
+    // A title may have the protocol in brackets behind the metric.
+    const MetricKind kind = metric_kind(panel.title.substr(0, panel.title.find(" (")));
     html += fmt::format(
         "<div class=\"panel\"><h4{}>{}{}</h4>{}</div>\n",
         kind.meaning.empty() ? "" : fmt::format(" title=\"{}\"", escaped_html(kind.meaning)),
