@@ -95,7 +95,7 @@ struct Work {
   const Grids& grids;
   std::vector<std::int64_t> groups;  // of each column
   at::Tensor upper;                  // [columns, columns]
-  at::Tensor rest, codes;            // [columns, rows]
+  at::Tensor rest = {}, codes = {};  // [columns, rows]
 };
 
 /// Quantizes the columns `begin` to `end` one after the other; those up to `near` take their
