@@ -16,6 +16,7 @@ namespace harness {
 namespace {
 
 using testing::AllOf;
+using testing::ContainsRegex;
 using testing::HasSubstr;
 
 struct Outcome {

@@ -378,7 +378,7 @@ void add_benchmarks(const std::string& model) {
   in_turns(RegisterBenchmark("MSE clipping fp32", mse_clip))->Args({1024, 4096})->Args({576, 1536});
   in_turns(RegisterBenchmark("GPTQ fp32", gptq_columns))
       ->Args({4096, 128})  // a block: the column loop alone, without products behind it
-      ->Args({4096, 4096})
+      ->Args({2048, 2048})
       ->Args({576, 1536})
       ->Args({64, 64});
   if (model.empty()) return;
