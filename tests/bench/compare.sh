@@ -18,6 +18,7 @@ if [ -e "$model" ]; then
   bench+=("--model=$model")
   parts+=('pass bf16' 'pass with')
 fi
+load=$(</proc/loadavg)
 rates=$("${with[@]}" "$build/harness" doctor --bench | grep -E '^(processor|copy|matrix)')
 table=
 for part in "${parts[@]}"; do
@@ -33,6 +34,7 @@ table has medians over 7 turns, ratios and shares too. Both results were compare
 passes (SmolLM2, a window of 2048 tokens) ours is the W4A4KV4 pass and eager the unquantized one, both ours.
 
 - Command: \`bash tests/bench/compare.sh\`, $OMP_NUM_THREADS threads; harness commit $(git rev-parse --short HEAD).
+- Load average of the machine: ${load%% *} before, $(cut -d' ' -f1 /proc/loadavg) after the run, which adds 2.
 - \`harness doctor --bench\` right before:
 
 \`\`\`
