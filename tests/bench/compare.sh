@@ -51,7 +51,7 @@ TEXT
   awk -F, '
     function unquoted(text) { gsub(/"/, "", text); return text }
     unquoted($1) == "name" { for (i = 1; i <= NF; ++i) at[unquoted($i)] = i; next }
-    !("ratio" in at) { next }
+    !NF || !("ratio" in at) { next }
     {
       parts = split(unquoted($1), part, "/")
       shape = ""
