@@ -16,6 +16,7 @@
 #include "harness/core/provenance.h"
 #include "harness/core/text.h"
 #include "harness/core/version.h"
+#include "harness/kernels/machine_rates.h"
 #include "harness/kernels/ops.h"
 #include "harness/run/device.h"
 
@@ -51,6 +52,19 @@ void report_devices() {
   for (std::size_t i = 0; i < devices.size(); ++i) line(fmt::format("cuda:{}", i), devices[i]);
 }
 
+/// The rates that bound every kernel (tests/bench/kernel_bench.cc).
+void report_rates() {
+  constexpr double kSeconds = 2;  // a rate
+  line("copy",
+       fmt::format("{:.1f} GB/s read and written", 1e-9 * median_rate(copy_probe(), kSeconds)));
+  for (const auto& [name, dtype] :
+       {std::pair("fp32", c10::ScalarType::Float), std::pair("bf16", c10::ScalarType::BFloat16),
+        std::pair("int8", c10::ScalarType::Char)})
+    line(fmt::format("matrix, {}", name),
+         fmt::format("{:.0f} G{}/s", 1e-9 * median_rate(matrix_probe(dtype), kSeconds),
+                     dtype == c10::ScalarType::Char ? "OP" : "FLOP"));
+}
+
 bool doctor_model(const ModelArgument& model) {
   std::string place = model.reference;
   std::optional<ChatTemplate> chat_template;
@@ -72,13 +86,17 @@ void add_doctor(CLI::App& app, Session& session) {
       "the rest");
   auto model = std::make_shared<ModelArgument>();
   model->add_to(*command, "a checkpoint to look at", /*required=*/false);
+  auto bench = std::make_shared<bool>(false);
+  command->add_flag("--bench", *bench,
+                    "measure the processor too: copy bandwidth and matrix rates (10 s)");
   command->footer(
       "Examples:\n"
       "  harness doctor\n"
+      "  harness doctor --bench\n"
       "  harness doctor ~/models/Llama-3.2-1B-Instruct\n"
       "  harness doctor Qwen/Qwen3-8B@main          in the local Hugging Face cache\n"
       "The exit status is 1 where a model lacks something.");
-  command->callback([model, &session] {
+  command->callback([model, bench, &session] {
     if (!model->reference.empty()) {
       session.exit_code = doctor_model(*model) ? 0 : 1;
       return;
@@ -106,6 +124,7 @@ void add_doctor(CLI::App& app, Session& session) {
     const char* data = std::getenv("HARNESS_DATA");
     line("HARNESS_DATA", data && *data ? data : "not set",
          data && *data ? "" : "names a folder where data files are looked for first");
+    if (*bench) report_rates();
   });
 }
 

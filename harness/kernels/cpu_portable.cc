@@ -4,6 +4,8 @@
 #include <cmath>
 
 #include "harness/kernels/cpu_kernels.h"
+#include "harness/kernels/gptq_lanes.h"
+#include "harness/kernels/gradient_lanes.h"
 #include "harness/kernels/lanes_portable.h"
 #include "harness/kernels/quantize_scalar.h"
 #include "harness/kernels/token_nll_lanes.h"
@@ -132,7 +134,12 @@ bool quantize(DType dtype, const void* w, void* codes, void* scales, void* zeros
 }  // namespace
 
 const CpuKernels& portable_kernels() {
-  static constexpr CpuKernels kernels{"portable", fake_quantize, quantize, token_nll<Portable>};
+  static constexpr CpuKernels kernels{"portable",
+                                      fake_quantize,
+                                      quantize,
+                                      straight_through_gradient<Portable>,
+                                      gptq_columns<Portable>,
+                                      token_nll<Portable>};
   return kernels;
 }
 

@@ -85,6 +85,11 @@ struct Avx2 {
     return {_mm256_andnot_ps(_mm256_cmp_ps(d.low, c, _CMP_LT_OQ), value.low),
             _mm256_andnot_ps(_mm256_cmp_ps(d.high, c, _CMP_LT_OQ), value.high)};
   }
+  static HARNESS_INLINE F one_where_equal(F a, F b) {
+    const __m256 one = _mm256_set1_ps(1.0f);
+    return {_mm256_and_ps(_mm256_cmp_ps(a.low, b.low, _CMP_EQ_OQ), one),
+            _mm256_and_ps(_mm256_cmp_ps(a.high, b.high, _CMP_EQ_OQ), one)};
+  }
   static HARNESS_INLINE F inverse_fifth_root_guess(F y) { return {guess(y.low), guess(y.high)}; }
   static HARNESS_INLINE float reduce_max(F a) {
     __m256 b = _mm256_max_ps(a.low, a.high);

@@ -77,6 +77,9 @@ struct Avx512 {
     return _mm512_mask_mov_ps(value, _mm512_cmp_ps_mask(d, set(cutoff), _CMP_LT_OQ),
                               _mm512_setzero_ps());
   }
+  static HARNESS_INLINE F one_where_equal(F a, F b) {
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ), set(1.0f));
+  }
   static HARNESS_INLINE F inverse_fifth_root_guess(F y) {
     const F bits = _mm512_cvtepi32_ps(_mm512_castps_si512(y));
     return _mm512_castsi512_ps(

@@ -30,19 +30,6 @@ DType kernel_dtype(const at::Tensor& tensor, const std::string& what) {
   }
 }
 
-}  // namespace kernels
-
-namespace {
-
-using kernels::CpuKernels;
-using kernels::QuantizerParams;
-using kernels::Scheme;
-
-// Values a thread takes at least: below, starting threads costs more than the work.
-constexpr std::int64_t kGrain = 32768;
-
-const CpuKernels& cpu() { return *kernels::supported_cpu_kernels().front(); }
-
 QuantizerParams params_of(const QuantSpec& spec, Scheme symmetric, bool mse_clip,
                           const std::string& what) {
   if (spec.bits < 2 || spec.bits > 8)
@@ -52,7 +39,6 @@ QuantizerParams params_of(const QuantSpec& spec, Scheme symmetric, bool mse_clip
   return {spec.symmetric ? symmetric : Scheme::asymmetric, spec.bits, spec.clip, mse_clip};
 }
 
-/// Values a scale covers.
 std::int64_t group_of(const at::Tensor& x, const QuantSpec& spec, const std::string& what) {
   const std::int64_t features = x.size(-1);
   const std::int64_t group = spec.group == 0 ? features : spec.group;
@@ -62,6 +48,24 @@ std::int64_t group_of(const at::Tensor& x, const QuantSpec& spec, const std::str
                 "choose another group, or 0 for the whole row");
   return group;
 }
+
+std::int64_t grain_of(std::int64_t group) {
+  constexpr std::int64_t kGrain = 32768;  // values
+  return std::max<std::int64_t>(1, kGrain / group);
+}
+
+}  // namespace kernels
+
+namespace {
+
+using kernels::CpuKernels;
+using kernels::grain_of;
+using kernels::group_of;
+using kernels::params_of;
+using kernels::QuantizerParams;
+using kernels::Scheme;
+
+const CpuKernels& cpu() { return *kernels::supported_cpu_kernels().front(); }
 
 [[noreturn]] void throw_not_finite(const at::Tensor& x, const std::string& what) {
   const at::Tensor index = at::isfinite(x).logical_not().nonzero()[0].cpu();
@@ -87,26 +91,19 @@ std::int64_t group_of(const at::Tensor& x, const QuantSpec& spec, const std::str
 template <class Run>
 bool parallel_groups(std::int64_t groups, std::int64_t group, Run&& run) {
   std::atomic<bool> finite{true};
-  at::parallel_for(0, groups, std::max<std::int64_t>(1, kGrain / group),
-                   [&](std::int64_t begin, std::int64_t end) {
-                     if (!run(begin, end - begin)) finite = false;
-                   });
+  at::parallel_for(0, groups, grain_of(group), [&](std::int64_t begin, std::int64_t end) {
+    if (!run(begin, end - begin)) finite = false;
+  });
   return finite;
 }
 
-}  // namespace
-
-const char* cpu_implementation() { return cpu().name; }
-
-void check_finite(const at::Tensor& x, const std::string& what) {
-  if (!at::isfinite(x).all().item<bool>()) throw_not_finite(x, what);
-}
-
-at::Tensor fake_quantize(const at::Tensor& x, const QuantSpec& spec, const std::string& what) {
+/// @param symmetric scheme of a symmetric spec
+at::Tensor fake_quantize_as(const at::Tensor& x, const QuantSpec& spec, Scheme symmetric,
+                            const std::string& what) {
   if (!spec.active()) return x;
   const kernels::DType dtype = kernels::kernel_dtype(x, what);
   if (x.dim() == 0) throw Error(what, "a scalar", "a tensor with a feature dimension");
-  const QuantizerParams params = params_of(spec, Scheme::symmetric_activation, false, what);
+  const QuantizerParams params = params_of(spec, symmetric, false, what);
   if (x.numel() == 0) return x;
   const std::int64_t group = group_of(x, spec, what);
 
@@ -129,6 +126,23 @@ at::Tensor fake_quantize(const at::Tensor& x, const QuantSpec& spec, const std::
   }
   if (!finite) throw_not_finite(x, what);
   return out;
+}
+
+}  // namespace
+
+const char* cpu_implementation() { return cpu().name; }
+
+void check_finite(const at::Tensor& x, const std::string& what) {
+  if (!at::isfinite(x).all().item<bool>()) throw_not_finite(x, what);
+}
+
+at::Tensor fake_quantize(const at::Tensor& x, const QuantSpec& spec, const std::string& what) {
+  return fake_quantize_as(x, spec, Scheme::symmetric_activation, what);
+}
+
+at::Tensor fake_quantize_weight(const at::Tensor& weight, const QuantSpec& spec,
+                                const std::string& what) {
+  return fake_quantize_as(weight, spec, Scheme::symmetric_weight, what);
 }
 
 QuantizedWeight quantize_weight(const at::Tensor& weight, const QuantSpec& spec, bool mse_clip,
@@ -224,11 +238,10 @@ at::Tensor token_nll(const at::Tensor& logits, const at::Tensor& targets) {
   const char* from = static_cast<const char*>(in.const_data_ptr());
   const std::int64_t* target = wanted.const_data_ptr<std::int64_t>();
   float* to = nll.mutable_data_ptr<float>();
-  at::parallel_for(0, rows, std::max<std::int64_t>(1, kGrain / vocabulary),
-                   [&](std::int64_t begin, std::int64_t end) {
-                     cpu().token_nll(dtype, from + begin * bytes, target + begin, to + begin,
-                                     end - begin, vocabulary);
-                   });
+  at::parallel_for(0, rows, grain_of(vocabulary), [&](std::int64_t begin, std::int64_t end) {
+    cpu().token_nll(dtype, from + begin * bytes, target + begin, to + begin, end - begin,
+                    vocabulary);
+  });
   return nll;
 }
 

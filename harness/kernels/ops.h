@@ -34,6 +34,11 @@ struct QuantizedWeight {
 /// @throws NotFinite; Error on a group that does not divide and on bits other than 2 to 8 and 16
 at::Tensor fake_quantize(const at::Tensor& x, const QuantSpec& spec, const std::string& what);
 
+/// What quantize_weight(weight, spec, false, what).dequantize() gives in the weight's dtype, in one
+/// pass. 16 bits: the same tensor.
+at::Tensor fake_quantize_weight(const at::Tensor& weight, const QuantSpec& spec,
+                                const std::string& what);
+
 /// Quantizes a weight [out, in] per row or per spec.group inputs, to 2 to 8 bits.
 /// @param mse_clip search 80 clip ratios for the least sum of |error|^2.4 per row or group
 /// @throws Error as fake_quantize

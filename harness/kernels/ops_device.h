@@ -2,6 +2,9 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <string>
+
+#include "harness/core/format.h"
 #include "harness/kernels/quantize_scalar.h"
 
 namespace harness::kernels {
@@ -19,5 +22,16 @@ void token_nll_on_cuda(const at::Tensor& logits, const at::Tensor& targets, at::
 /// The kernels' name of a tensor's dtype.
 /// @throws Error for a dtype that is not one of float32, float64, bfloat16, float16
 DType kernel_dtype(const at::Tensor& tensor, const std::string& what);
+
+/// @throws Error on bits other than 2 to 8, and on a clip outside (0, 1]
+QuantizerParams params_of(const QuantSpec& spec, Scheme symmetric, bool mse_clip,
+                          const std::string& what);
+
+/// Values a scale covers.
+/// @throws Error where they do not divide the features
+std::int64_t group_of(const at::Tensor& x, const QuantSpec& spec, const std::string& what);
+
+/// Groups a thread takes at least: below, starting threads costs more than the work.
+std::int64_t grain_of(std::int64_t group);
 
 }  // namespace harness::kernels

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "harness/kernels/cpu_kernels.h"
-#include "harness/kernels/quantize_scalar.h"
+#include "harness/kernels/grid_lanes.h"
 
 // The quantizers in 16 lanes of float32 (L: AVX2 or AVX-512), operation by operation the arithmetic
 // of quantize_scalar.h. In an unnamed namespace for the reason given in float_types.h. float64 has
@@ -9,53 +9,6 @@
 
 namespace harness::kernels {
 namespace {
-
-/// Calls vector(j) for each whole 16 values of a group and tail(j, count) for what is left.
-template <class Vector, class Tail>
-HARNESS_INLINE void for_lanes(std::int64_t group, Vector&& vector, Tail&& tail) {
-  std::int64_t j = 0;
-  for (; j + kLanes <= group; j += kLanes) vector(j);
-  if (j < group) tail(j, static_cast<int>(group - j));
-}
-
-template <class L, class T>
-HARNESS_INLINE bool find_extremes_lanes(const T* x, std::int64_t group, Extremes<float>& extremes) {
-  using F = typename L::F;
-  const float start = to_compute(x[0]);
-  F min = L::set(start), max = min, not_finite = L::set(0.0f);
-  auto take = [&](F value) __attribute__((always_inline)) {
-    min = L::min(value, min);
-    max = L::max(value, max);
-    not_finite = L::add(not_finite, L::sub(value, value));  // NaN for NaN and infinity, else 0
-  };
-  for_lanes(
-      group, [&](std::int64_t j) { take(L::load(x + j)); },
-      [&](std::int64_t j, int count) { take(L::load_part(x + j, count, start)); });
-  extremes = {L::reduce_min(min), L::reduce_max(max)};
-  return L::reduce_sum(not_finite) == 0.0f;
-}
-
-/// A group's grid in registers.
-template <class L>
-struct GridLanes {
-  typename L::F scale, zero, lowest, highest, limit;
-
-  HARNESS_INLINE GridLanes(const Grid<float>& grid, float largest)
-      : scale(L::set(grid.scale)),
-        zero(L::set(grid.zero)),
-        lowest(L::set(grid.lowest)),
-        highest(L::set(grid.highest)),
-        limit(L::set(largest)) {}
-
-  HARNESS_INLINE typename L::F code(typename L::F x) const {
-    const typename L::F q = L::add(L::round(L::div(x, scale)), zero);
-    return L::min(L::max(q, lowest), highest);
-  }
-  HARNESS_INLINE typename L::F value(typename L::F code) const {
-    const typename L::F y = L::mul(L::sub(code, zero), scale);
-    return L::min(L::max(y, L::sub(L::set(0.0f), limit)), limit);
-  }
-};
 
 template <class L>
 HARNESS_INLINE typename L::F power_2_4_lanes(typename L::F error) {
@@ -72,9 +25,13 @@ HARNESS_INLINE typename L::F power_2_4_lanes(typename L::F error) {
   return L::mul(square, L::mul(y, L::mul(r2, r2)));
 }
 
+/// The sum of |error|^2.4, or a part of it that reaches `least`: then the sum does too, since no
+/// rounded sum falls when a term that is not negative is added.
 template <class L, class T>
-float clipping_error_lanes(const T* x, std::int64_t group, const Grid<float>& grid, float unit) {
+float clipping_error_lanes(const T* x, std::int64_t group, const Grid<float>& grid, float unit,
+                           float least) {
   using F = typename L::F;
+  constexpr std::int64_t kLook = 16 * kLanes;  // values between looks at the sum
   const GridLanes<L> lanes(grid, largest_finite<T>());
   const F factor = L::set(unit);
   F sum = L::set(0.0f);
@@ -82,6 +39,11 @@ float clipping_error_lanes(const T* x, std::int64_t group, const Grid<float>& gr
     const F error = L::sub(lanes.value(lanes.code(value)), value);
     sum = L::add(sum, power_2_4_lanes<L>(L::mul(error, factor)));
   };
+  for (; group > kLook; group -= kLook, x += kLook) {
+    for (std::int64_t j = 0; j < kLook; j += kLanes) take(L::load(x + j));
+    const float part = L::reduce_sum(sum);
+    if (part >= least) return part;
+  }
   // A zero is represented exactly, so that the lanes behind the group's end add nothing.
   for_lanes(
       group, [&](std::int64_t j) { take(L::load(x + j)); },
@@ -97,10 +59,10 @@ bool choose_grid_lanes(const T* x, std::int64_t group, const QuantizerParams& pa
   grid = make_grid(params, extremes, 1.0f);
   if (!params.mse_clip) return true;
   const float unit = error_unit(extremes);
-  float least = clipping_error_lanes<L>(x, group, grid, unit);
+  float least = clipping_error_lanes<L>(x, group, grid, unit, __builtin_inff());
   for (int candidate = 1; candidate < kClipCandidates; ++candidate) {
     const Grid<float> narrower = make_grid(params, extremes, clip_ratio<float>(candidate));
-    const float error = clipping_error_lanes<L>(x, group, narrower, unit);
+    const float error = clipping_error_lanes<L>(x, group, narrower, unit, least);
     if (error < least) {
       least = error;
       grid = narrower;

@@ -1,9 +1,12 @@
 #include "harness/kernels/straight_through.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "harness/kernels/cpu_kernels.h"
 #include "harness/kernels/ops.h"
+#include "harness/kernels/ops_device.h"
 
 namespace harness {
 namespace {
@@ -67,6 +70,39 @@ at::Tensor gradient_of(const at::Tensor& gradient, const at::Tensor& x, const Qu
   return result;
 }
 
+/// The same in one pass over memory.
+at::Tensor gradient_in_one_pass(const at::Tensor& gradient, const at::Tensor& x,
+                                const QuantSpec& spec, Kind kind) {
+  const std::string what = "gradient of fake quantization";
+  const kernels::QuantizerParams params =
+      kernels::params_of(spec,
+                         kind == Kind::weight ? kernels::Scheme::symmetric_weight
+                                              : kernels::Scheme::symmetric_activation,
+                         false, what);
+  const std::int64_t group = kernels::group_of(x, spec, what);
+  // Groups lie along the last dimension: any dense order of the others will do.
+  const bool as_it_lies = x.is_non_overlapping_and_dense() && x.stride(-1) == 1;
+  const at::Tensor values = as_it_lies ? x : x.contiguous();
+  at::Tensor result = at::empty_like(values);
+  const at::Tensor incoming =
+      gradient.strides() == values.strides() ? gradient : at::empty_like(values).copy_(gradient);
+  const std::int64_t bytes = group * static_cast<std::int64_t>(values.element_size());
+  const char* from = static_cast<const char*>(values.const_data_ptr());
+  const char* by = static_cast<const char*>(incoming.const_data_ptr());
+  char* to = static_cast<char*>(result.mutable_data_ptr());
+  at::parallel_for(0, values.numel() / group, kernels::grain_of(group),
+                   [&](std::int64_t begin, std::int64_t end) {
+                     kernels::supported_cpu_kernels().front()->straight_through_gradient(
+                         kernels::kernel_dtype(values, what), from + begin * bytes,
+                         by + begin * bytes, to + begin * bytes, end - begin, group, params);
+                   });
+  return result;
+}
+
+bool has_kernel(const at::Tensor& x) {
+  return x.is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16);
+}
+
 class StraightThrough : public torch::autograd::Function<StraightThrough> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x,
@@ -77,9 +113,8 @@ class StraightThrough : public torch::autograd::Function<StraightThrough> {
     context->saved_data["symmetric"] = spec.symmetric;
     context->saved_data["clip"] = spec.clip;
     context->saved_data["weight"] = kind == Kind::weight;
-    return kind == Kind::activation
-               ? fake_quantize(x, spec, what)
-               : quantize_weight(x, spec, false, what).dequantize(x.scalar_type());
+    return kind == Kind::activation ? fake_quantize(x, spec, what)
+                                    : fake_quantize_weight(x, spec, what);
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
@@ -91,6 +126,7 @@ class StraightThrough : public torch::autograd::Function<StraightThrough> {
     spec.symmetric = context->saved_data["symmetric"].toBool();
     spec.clip = context->saved_data["clip"].toDouble();
     const Kind kind = context->saved_data["weight"].toBool() ? Kind::weight : Kind::activation;
+    if (has_kernel(x)) return {gradient_in_one_pass(gradients[0], x, spec, kind), {}, {}, {}};
     const at::ScalarType compute = x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
     const std::int64_t group = spec.group == 0 ? x.size(-1) : spec.group;
     auto groups = [&](const at::Tensor& values) { return values.to(compute).reshape({-1, group}); };

@@ -1,6 +1,7 @@
 #include "harness/quant/gptq.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -9,11 +10,12 @@
 #include <vector>
 
 #include "harness/core/error.h"
+#include "harness/kernels/cpu_kernels.h"
 
 namespace harness {
 namespace {
 
-constexpr std::int64_t kBlockColumns = 128;
+constexpr std::int64_t kBlockColumns = kernels::kGptqColumns;
 constexpr int kDampingIncreases = 3;
 
 /// U with U^T U = H^-1; nothing where a factor does not exist in this precision.
@@ -59,6 +61,14 @@ class Grids {
     return (zeros_.defined() ? codes - zeros_[group] : codes) * scales_[group];
   }
 
+  /// A group's [rows]; null zeros where symmetric. Float32 on the CPU.
+  const float* scales_data(std::int64_t group) const { return row_of(scales_, group); }
+  const float* zeros_data(std::int64_t group) const {
+    return zeros_.defined() ? row_of(zeros_, group) : nullptr;
+  }
+  int lowest() const { return lowest_; }
+  int highest() const { return highest_; }
+
   /// @param codes [columns, rows]
   QuantizedWeight weight(const at::Tensor& codes, const QuantSpec& spec) const {
     return {.codes = codes.t().to(spec.symmetric ? at::kChar : at::kByte).contiguous(),
@@ -68,6 +78,10 @@ class Grids {
   }
 
  private:
+  static const float* row_of(const at::Tensor& values, std::int64_t row) {
+    return values.const_data_ptr<float>() + row * values.size(1);
+  }
+
   QuantSpec spec_;
   bool mse_clip_;
   std::string what_;
@@ -75,6 +89,60 @@ class Grids {
   at::Tensor scales_, zeros_;  // [groups, rows]
   int lowest_, highest_;
 };
+
+/// The weight in work. Columns are rows here, in the order in which they are quantized.
+struct Work {
+  const Grids& grids;
+  std::vector<std::int64_t> groups;  // of each column
+  at::Tensor upper;                  // [columns, columns]
+  at::Tensor rest = {}, codes = {};  // [columns, rows]
+};
+
+/// Quantizes the columns `begin` to `end` one after the other; those up to `near` take their
+/// errors.
+/// @param errors [end - begin, rows]: (w_j - q) / U_jj
+void quantize_columns(const Work& work, std::int64_t begin, std::int64_t end, std::int64_t near,
+                      at::Tensor errors) {
+  for (std::int64_t j = begin; j < end; ++j) {
+    const std::int64_t g = work.groups[static_cast<std::size_t>(j)];
+    const at::Tensor column = work.rest[j], row = work.upper[j];
+    const at::Tensor code = work.grids.codes(g, column);
+    work.codes[j].copy_(code);
+    at::Tensor error = errors[j - begin];
+    at::div_out(error, column - work.grids.values(g, code), row[j]);
+    if (j + 1 < near)
+      work.rest.slice(0, j + 1, near).addr_(row.slice(0, j + 1, near), error, 1, -1);
+  }
+}
+
+/// The same for float32 on the CPU, a few rows of the weight at a time in cache.
+void quantize_columns_in_cache(const Work& work, std::int64_t begin, std::int64_t end,
+                               std::int64_t near, at::Tensor errors) {
+  const std::int64_t columns = work.rest.size(0), rows = work.rest.size(1);
+  std::vector<const float*> scales, zeros;
+  for (std::int64_t j = begin; j < end; ++j) {
+    const std::int64_t g = work.groups[static_cast<std::size_t>(j)];
+    scales.push_back(work.grids.scales_data(g));
+    if (const float* data = work.grids.zeros_data(g)) zeros.push_back(data);
+  }
+  const kernels::GptqColumns part{
+      .rows = rows,
+      .count = end - begin,
+      .updated = near - begin,
+      .rest = work.rest.mutable_data_ptr<float>() + begin * rows,
+      .codes = work.codes.mutable_data_ptr<float>() + begin * rows,
+      .errors = errors.mutable_data_ptr<float>(),
+      .upper = work.upper.const_data_ptr<float>() + begin * (columns + 1),
+      .upper_stride = columns,
+      .scales = scales.data(),
+      .zeros = zeros.empty() ? nullptr : zeros.data(),
+      .lowest = static_cast<float>(work.grids.lowest()),
+      .highest = static_cast<float>(work.grids.highest())};
+  constexpr std::int64_t kRowsOfAThread = 64;
+  at::parallel_for(0, rows, kRowsOfAThread, [&](std::int64_t first, std::int64_t last) {
+    kernels::supported_cpu_kernels().front()->gptq_columns(part, first, last);
+  });
+}
 
 std::vector<std::int64_t> to_vector(const at::Tensor& values) {
   const at::Tensor there = values.cpu().contiguous();
@@ -122,50 +190,48 @@ GptqResult gptq(const at::Tensor& weight, const GptqFactor& factor, const QuantS
                 "a group that divides the features",
                 "choose another group, or 0 for the whole row");
   check_finite(weight, what);
-  const at::Tensor& upper = factor.upper;
-  const at::Tensor original = weight.to(upper.scalar_type());
-  Grids grids(spec, options.mse_clip, columns / group, rows, upper.options(), what);
+  const at::Tensor original = weight.to(factor.upper.scalar_type());
+  Grids grids(spec, options.mse_clip, columns / group, rows, original.options(), what);
   if (options.static_groups || group == columns)
     for (std::int64_t g = 0; g < columns / group; ++g)
       grids.make(g, original.narrow(1, g * group, group));
 
-  // Columns are rows here, in the order in which they are quantized.
-  const std::vector<std::int64_t> order = to_vector(factor.order);
+  Work work{.grids = grids, .groups = to_vector(factor.order), .upper = factor.upper.contiguous()};
+  for (std::int64_t& column : work.groups) column /= group;
   const at::Tensor position = at::argsort(factor.order);
   const std::vector<std::int64_t> last_position =
       to_vector(position.view({columns / group, group}).amax(1));
-  at::Tensor rest =
-      original.masked_fill(factor.dead, 0).index_select(1, factor.order).t().contiguous();
-  at::Tensor codes = at::empty_like(rest);
-  at::Tensor block_errors = at::empty({kBlockColumns, rows}, rest.options());
+  work.rest = original.masked_fill(factor.dead, 0).index_select(1, factor.order).t().contiguous();
+  work.codes = at::empty_like(work.rest);
+  const bool in_cache = work.rest.is_cpu() && work.rest.scalar_type() == at::kFloat;
+  const auto quantize = in_cache ? quantize_columns_in_cache : quantize_columns;
+  at::Tensor block_errors = at::empty({kBlockColumns, rows}, work.rest.options());
   double loss = 0;
   for (std::int64_t begin = 0, end; begin < columns; begin = end) {
     // Columns before `near` take every error at once, those behind it the block's at its end.
     const std::int64_t near = std::min(begin + kBlockColumns, columns);
     end = near;
-    for (std::int64_t j = begin; j < end; ++j) {
-      const std::int64_t g = order[static_cast<std::size_t>(j)] / group;
+    for (std::int64_t j = begin, next; j < end; j = next) {
+      const std::int64_t g = work.groups[static_cast<std::size_t>(j)];
       if (!grids.made(g)) {
         // A group's scale wants all of its columns up to date: else the block ends here.
         if (j > begin && last_position[static_cast<std::size_t>(g)] >= near) {
           end = j;
           break;
         }
-        grids.make(g, rest.index_select(0, position.narrow(0, g * group, group)).t());
+        grids.make(g, work.rest.index_select(0, position.narrow(0, g * group, group)).t());
       }
-      const at::Tensor column = rest[j], row = upper[j];
-      const at::Tensor code = grids.codes(g, column);
-      codes[j].copy_(code);
-      at::Tensor error = block_errors[j - begin];
-      at::div_out(error, column - grids.values(g, code), row[j]);
-      if (j + 1 < near) rest.slice(0, j + 1, near).addr_(row.slice(0, j + 1, near), error, 1, -1);
+      for (next = j + 1; next < near && grids.made(work.groups[static_cast<std::size_t>(next)]);)
+        ++next;
+      quantize(work, j, next, near, block_errors.slice(0, j - begin, next - begin));
     }
     const at::Tensor errors = block_errors.slice(0, 0, end - begin);
     loss += errors.square().sum(at::kDouble).item<double>();
     if (near < columns)
-      rest.slice(0, near).addmm_(upper.slice(0, begin, end).slice(1, near).t(), errors, 1, -1);
+      work.rest.slice(0, near).addmm_(work.upper.slice(0, begin, end).slice(1, near).t(), errors, 1,
+                                      -1);
   }
-  return {grids.weight(codes.index_select(0, position), spec), loss};
+  return {grids.weight(work.codes.index_select(0, position), spec), loss};
 }
 
 double squared_output(const at::Tensor& hessian, const at::Tensor& difference) {

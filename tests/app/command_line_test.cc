@@ -16,6 +16,7 @@ namespace harness {
 namespace {
 
 using testing::AllOf;
+using testing::ContainsRegex;
 using testing::HasSubstr;
 
 struct Outcome {
@@ -525,6 +526,15 @@ TEST_F(CommandLineTest, DoctorTellsWhatThereIs) {
   EXPECT_EQ(doctor.status, 0);
   for (const char* word : {"LibTorch", "AVX-512", "AMX", "CUDA", "memory", "cache", "Hugging Face"})
     EXPECT_THAT(doctor.out, HasSubstr(word));
+}
+
+TEST_F(CommandLineTest, DoctorMeasuresTheProcessor) {
+  Outcome doctor = harness("doctor --bench");
+  EXPECT_EQ(doctor.status, 0) << doctor.error;
+  EXPECT_THAT(doctor.out, ContainsRegex("copy +[1-9][0-9.]* GB/s read and written"));
+  for (const char* rate :
+       {"fp32 +[1-9][0-9]* GFLOP/s", "bf16 +[1-9][0-9]* GFLOP/s", "int8 +[1-9][0-9]* GOP/s"})
+    EXPECT_THAT(doctor.out, ContainsRegex(std::string("matrix, ") + rate));
 }
 
 TEST_F(CommandLineTest, DoctorTellsWhatAModelIsAndNeeds) {

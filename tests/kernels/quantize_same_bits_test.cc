@@ -110,6 +110,80 @@ TEST(QuantizeSameBits, Float64) { expect_same_bits<double>(DType::f64); }
 TEST(QuantizeSameBits, Bfloat16) { expect_same_bits<Bf16>(DType::bf16); }
 TEST(QuantizeSameBits, Float16) { expect_same_bits<Half>(DType::f16); }
 
+template <class T>
+void expect_same_gradients(DType dtype) {
+  std::mt19937 random(12);
+  for (int trial = 0; trial < kTrials; ++trial) {
+    const Case c = random_case(random);
+    const std::vector<T> x = typed<T>(c.values);
+    std::vector<float> incoming;
+    for (std::size_t i = 0; i < x.size(); ++i)
+      incoming.push_back(static_cast<float>(random() % 2001u) / 1e3f - 1.0f);
+    const std::vector<T> gradient = typed<T>(incoming);
+    std::vector<T> expected(x.size());
+    portable_kernels().straight_through_gradient(dtype, x.data(), gradient.data(), expected.data(),
+                                                 c.groups, c.group, c.params);
+    for (const CpuKernels* kernels : supported_cpu_kernels()) {
+      SCOPED_TRACE(std::string(kernels->name) + ", trial " + std::to_string(trial));
+      std::vector<T> found(x.size());
+      kernels->straight_through_gradient(dtype, x.data(), gradient.data(), found.data(), c.groups,
+                                         c.group, c.params);
+      ASSERT_EQ(std::memcmp(found.data(), expected.data(), found.size() * sizeof(T)), 0);
+    }
+  }
+}
+
+TEST(StraightThroughSameBits, Float32) { expect_same_gradients<float>(DType::f32); }
+TEST(StraightThroughSameBits, Bfloat16) { expect_same_gradients<Bf16>(DType::bf16); }
+
+// Which rows a call gets does not matter either: threads share them out.
+TEST(GptqSameBits, EveryImplementationAndEveryShareOfTheRows) {
+  std::mt19937 random(13);
+  auto uniform = [&] { return static_cast<float>(random() % 2000001u) / 1e6f - 1.0f; };
+  for (int trial = 0; trial < 40; ++trial) {
+    const std::int64_t rows = 1 + static_cast<std::int64_t>(random() % 50u);
+    const std::int64_t updated = 1 + static_cast<std::int64_t>(random() % kGptqColumns);
+    const std::int64_t count = 1 + static_cast<std::int64_t>(random() % unsigned(updated));
+    const auto values = static_cast<std::size_t>(updated * rows);
+    std::vector<float> rest(values), upper(static_cast<std::size_t>(updated * updated)),
+        scale(static_cast<std::size_t>(rows)), zero(scale.size());
+    for (float& value : rest) value = uniform();
+    for (float& value : upper) value = uniform();
+    for (std::int64_t j = 0; j < updated; ++j)
+      upper[static_cast<std::size_t>(j * updated + j)] = 1.5f + uniform();
+    for (float& value : scale) value = 0.2f + 0.1f * uniform();
+    for (float& value : zero) value = static_cast<float>(random() % 16u);
+    const std::vector<const float*> scales(static_cast<std::size_t>(count), scale.data()),
+        zeros(scales.size(), zero.data());
+    auto run = [&](const CpuKernels& kernels, std::int64_t split) {
+      std::vector<float> all = rest;
+      all.resize(3 * values);  // rest, codes, errors
+      const GptqColumns part{.rows = rows,
+                             .count = count,
+                             .updated = updated,
+                             .rest = all.data(),
+                             .codes = all.data() + values,
+                             .errors = all.data() + 2 * values,
+                             .upper = upper.data(),
+                             .upper_stride = updated,
+                             .scales = scales.data(),
+                             .zeros = trial % 2 ? zeros.data() : nullptr,
+                             .lowest = trial % 2 ? 0.0f : -8.0f,
+                             .highest = trial % 2 ? 15.0f : 7.0f};
+      kernels.gptq_columns(part, 0, split);
+      kernels.gptq_columns(part, split, rows);
+      return all;
+    };
+    const std::vector<float> expected = run(portable_kernels(), rows);
+    for (const CpuKernels* kernels : supported_cpu_kernels())
+      for (std::int64_t split : {rows, rows / 3}) {
+        const std::vector<float> found = run(*kernels, split);
+        ASSERT_EQ(std::memcmp(found.data(), expected.data(), found.size() * sizeof(float)), 0)
+            << kernels->name << ", trial " << trial;
+      }
+  }
+}
+
 TEST(QuantizeSameBits, EveryImplementationFindsWhatIsNotFinite) {
   for (const CpuKernels* kernels : supported_cpu_kernels())
     for (std::size_t place : {0u, 7u, 16u, 31u, 32u, 40u})

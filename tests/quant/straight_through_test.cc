@@ -123,5 +123,61 @@ TEST(StraightThrough, Float32IsNearFloat64) {
   }
 }
 
+// Against ATen's form in float64: many groups, tails of vectors, ties of the extremes, constant and
+// one-sided groups, and groups below the floor of the step.
+TEST(StraightThrough, OnePassIsTheFormulaInFloat64) {
+  auto random = [](at::IntArrayRef shape, std::uint64_t seed) {
+    return at::randn(shape, at::detail::createCPUGenerator(seed), at::kFloat);
+  };
+  for (std::int64_t features : {1, 7, 16, 48, 300}) {
+    at::Tensor x = random({60, features}, 20);
+    x.slice(0, 10, 20).mul_(2).round_();
+    x.slice(0, 20, 25).fill_(0.75);
+    x.slice(0, 25, 30).zero_();
+    x.slice(0, 30, 35).abs_();
+    x.slice(0, 35, 40).abs_().neg_();
+    x.slice(0, 40, 45).mul_(1e-8);
+    const at::Tensor gradient = random({60, features}, 21);
+    for (bool weight : {false, true})
+      for (const QuantSpec& spec : {QuantSpec{4, 0, false, 1.0}, QuantSpec{3, 0, true, 1.0},
+                                    QuantSpec{8, 0, false, 0.7}, QuantSpec{2, 0, true, 0.9}})
+        for (at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+          const Case each{spec, weight, {}};
+          const at::Tensor value = x.to(dtype), incoming = gradient.to(dtype);
+          const at::Tensor found = gradient_of(each, value, incoming).to(at::kDouble);
+          // Not all of them: in float64 a code on an edge may fall to the other side.
+          const at::Tensor wide =
+              gradient_of(each, value.to(at::kDouble), incoming.to(at::kDouble));
+          const double unit = dtype == at::kFloat ? 1e-5 : 4e-3;
+          const at::Tensor close = (found - wide).abs() <= unit * (1 + wide.abs());
+          EXPECT_GE(close.to(at::kDouble).mean().item<double>(), 0.999)
+              << features << " features, " << spec.bits << " bits, symmetric " << spec.symmetric
+              << ", weight " << weight << ", " << dtype;
+        }
+  }
+}
+
+TEST(StraightThrough, AnyOrderOfDimensionsAndAnyShareOfTheGroups) {
+  const at::Tensor x = at::randn({2, 40, 3, 24}, at::detail::createCPUGenerator(22), at::kFloat);
+  const at::Tensor gradient = at::randn(x.sizes(), at::detail::createCPUGenerator(23), at::kFloat);
+  const Case each{{4, 8, false, 1.0}, false, {}};
+  const at::Tensor whole = gradient_of(each, x, gradient);
+  const at::Tensor turned = gradient_of(each, x.transpose(1, 2), gradient.transpose(1, 2));
+  EXPECT_TRUE(at::equal(turned.transpose(1, 2), whole));
+  EXPECT_TRUE(at::equal(gradient_of(each, x[1], gradient[1]), whole[1]));
+}
+
+TEST(StraightThrough, NotANumberStaysOne) {
+  for (at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+    at::Tensor gradient = at::ones({2, 40}, dtype);
+    gradient[1][3] = std::numeric_limits<float>::quiet_NaN();
+    const at::Tensor x =
+        at::randn({2, 40}, at::detail::createCPUGenerator(24), at::kFloat).to(dtype);
+    const at::Tensor found = gradient_of({{4, 0, false, 1.0}, false, {}}, x, gradient);
+    EXPECT_TRUE(at::isfinite(found[0]).all().item<bool>());
+    EXPECT_TRUE(at::isnan(found[1][3]).item<bool>());
+  }
+}
+
 }  // namespace
 }  // namespace harness
