@@ -8,6 +8,7 @@
 #include <cassert>
 
 #include "harness/core/error.h"
+#include "harness/kernels/attention.h"
 #include "harness/kernels/ops.h"
 #include "harness/kernels/packed_linear.h"
 #include "harness/kernels/transformer_ops.h"
@@ -119,6 +120,7 @@ class WholeSequences : public Sight {
  public:
   at::Tensor attend(const LlamaConfig& config, const LlamaBlock& block, const at::Tensor& q,
                     const at::Tensor& k, const at::Tensor& v) const override {
+    if (can_attend(q, k)) return causal_attention(q, k, v, block.window);
     const std::int64_t group = config.num_attention_heads / config.num_key_value_heads;
     const at::Tensor all_k = repeat_heads(k, group), all_v = repeat_heads(v, group);
     if (block.window && *block.window < q.size(2))
