@@ -6,7 +6,8 @@
 namespace harness::kernels {
 
 const CpuKernels& avx2_kernels() {
-  static constexpr CpuKernels kernels{"avx2", fake_quantize<Avx2>, quantize<Avx2>, token_nll<Avx2>};
+  static constexpr CpuKernels kernels{"avx2", fake_quantize<Avx2>, quantize<Avx2>, token_nll<Avx2>,
+                                      log_sum_exp<Avx2>};
   return kernels;
 }
 

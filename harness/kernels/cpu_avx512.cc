@@ -7,7 +7,7 @@ namespace harness::kernels {
 
 const CpuKernels& avx512_kernels() {
   static constexpr CpuKernels kernels{"avx512", fake_quantize<Avx512>, quantize<Avx512>,
-                                      token_nll<Avx512>};
+                                      token_nll<Avx512>, log_sum_exp<Avx512>};
   return kernels;
 }
 

@@ -132,7 +132,8 @@ bool quantize(DType dtype, const void* w, void* codes, void* scales, void* zeros
 }  // namespace
 
 const CpuKernels& portable_kernels() {
-  static constexpr CpuKernels kernels{"portable", fake_quantize, quantize, token_nll<Portable>};
+  static constexpr CpuKernels kernels{"portable", fake_quantize, quantize, token_nll<Portable>,
+                                      log_sum_exp<Portable>};
   return kernels;
 }
 

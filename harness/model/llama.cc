@@ -24,6 +24,11 @@ namespace {
 
 constexpr std::int64_t kNllChunkBytes = 64'000'000;
 
+// Columns of an lm_head that are multiplied at once where not all fit. Products with all tokens of
+// a window and 2048 columns are a quarter faster than with 300 tokens and 49,152 columns (float32,
+// one core): the weight is laid out anew for each product.
+constexpr std::int64_t kHeadColumns = 2048;
+
 at::Tensor run_site(const LlamaBlock& block, ActivationSite site, at::Tensor x) {
   for (const SiteStep& step : block.sites[static_cast<std::size_t>(site)]) x = step.apply(x);
   return x;
@@ -58,6 +63,26 @@ void check_tokens(const at::Tensor& tokens, std::int64_t vocabulary) {
 
 void pack(Linear& linear) {
   if (can_pack(linear.weight)) linear.packed = pack_weight(linear.weight);
+}
+
+// Negative log-likelihoods [n] of `targets` after states [n, hidden], some columns of the head at a
+// time.
+at::Tensor nll_by_columns(const Linear& head, const at::Tensor& states, const at::Tensor& targets) {
+  const std::int64_t vocabulary = head.weight.size(0);
+  at::Tensor wanted = at::zeros(targets.sizes(), at::kDouble);
+  std::vector<at::Tensor> sums;
+  for (std::int64_t begin = 0; begin < vocabulary; begin += kHeadColumns) {
+    const std::int64_t end = std::min(begin + kHeadColumns, vocabulary);
+    const Linear columns{head.weight.slice(0, begin, end),
+                         head.bias.defined() ? head.bias.slice(0, begin, end) : head.bias,
+                         {}};
+    const at::Tensor logits = columns.apply(states);
+    sums.push_back(log_sum_exp(logits));
+    const at::Tensor here = (targets >= begin).logical_and(targets < end);
+    const at::Tensor place = (targets - begin).clamp(0, end - begin - 1).unsqueeze(1);
+    wanted = at::where(here, logits.gather(1, place).squeeze(1).to(at::kDouble), wanted);
+  }
+  return (at::logsumexp(at::stack(sums), 0) - wanted).to(at::kFloat);
 }
 
 // Says that a stored block is in memory as long as it lives.
@@ -553,7 +578,11 @@ std::vector<at::Tensor> LlamaModel::token_nll_together(const std::vector<at::Ten
 
 at::Tensor LlamaModel::nll_of_states(const at::Tensor& states, const at::Tensor& tokens) const {
   const std::int64_t predicted = tokens.size(1) - 1, vocabulary = lm_head_.weight.size(0);
-  const std::int64_t limit = nll_chunk_tokens(vocabulary, dtype_);
+  // A packed weight has no columns by themselves.
+  const bool by_columns = device_.is_cpu() && !lm_head_.packed.defined() &&
+                          nll_chunk_tokens(vocabulary, dtype_) < predicted;
+  const std::int64_t limit =
+      nll_chunk_tokens(by_columns ? std::min(kHeadColumns, vocabulary) : vocabulary, dtype_);
   const std::int64_t chunks = std::max<std::int64_t>(1, (predicted + limit - 1) / limit);
   const std::int64_t chunk = std::max<std::int64_t>(1, (predicted + chunks - 1) / chunks);
   const at::Tensor targets = tokens.to(device_);
@@ -562,8 +591,10 @@ at::Tensor LlamaModel::nll_of_states(const at::Tensor& states, const at::Tensor&
     std::vector<at::Tensor> parts;
     for (std::int64_t begin = 0; begin < predicted; begin += chunk) {
       const std::int64_t end = std::min(begin + chunk, predicted);
-      const at::Tensor logits = lm_head_.apply(states[row].slice(0, begin, end));
-      parts.push_back(harness::token_nll(logits, targets[row].slice(0, begin + 1, end + 1)));
+      const at::Tensor before = states[row].slice(0, begin, end);
+      const at::Tensor wanted = targets[row].slice(0, begin + 1, end + 1);
+      parts.push_back(by_columns ? nll_by_columns(lm_head_, before, wanted)
+                                 : harness::token_nll(lm_head_.apply(before), wanted));
     }
     rows.push_back(parts.empty() ? at::empty({0}, states.options().dtype(at::kFloat))
                                  : at::cat(parts));

@@ -1,11 +1,7 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 #include <benchmark/benchmark.h>
-#include <c10/core/InferenceMode.h>
 
-#include <stdexcept>
-
-#include "harness/kernels/attention.h"
 #include "harness/kernels/hadamard.h"
 #include "harness/kernels/transformer_ops.h"
 
@@ -36,28 +32,6 @@ void rotate(benchmark::State& state, at::ScalarType dtype) {
   for (auto _ : state) benchmark::DoNotOptimize(harness::rotate_halves(x, cos, sin));
 }
 
-// Arguments: 0 in one pass, 1 by at::scaled_dot_product_attention; batch, heads, kv_heads, tokens,
-// head_dim. Throws where the two differ.
-void attention(benchmark::State& state) {
-  const auto batch = state.range(1), tokens = state.range(4), e = state.range(5);
-  const std::int64_t group = state.range(2) / state.range(3);
-  const c10::InferenceMode inference;
-  auto heads = [&](std::int64_t count) {
-    return at::randn({batch, tokens, count, e}).transpose(1, 2);
-  };
-  const at::Tensor q = heads(state.range(2)), k = heads(state.range(3)), v = heads(state.range(3));
-  auto repeated = [&](const at::Tensor& x) {
-    return group == 1 ? x : x.repeat_interleave(group, 1);
-  };
-  auto composed = [&] {
-    return at::scaled_dot_product_attention(q, repeated(k), repeated(v), {}, 0.0, true);
-  };
-  if (!at::allclose(harness::causal_attention(q, k, v, {}), composed(), 1e-4, 1e-4))
-    throw std::runtime_error("causal_attention differs from scaled_dot_product_attention");
-  for (auto _ : state)
-    benchmark::DoNotOptimize(state.range(0) ? composed() : harness::causal_attention(q, k, v, {}));
-}
-
 // Argument 0: the size; 1: 0 by the fast product, 1 with the written-out matrix.
 void hadamard(benchmark::State& state, at::ScalarType dtype) {
   const at::Tensor x = at::randn({128, state.range(0)}).to(dtype);
@@ -66,15 +40,6 @@ void hadamard(benchmark::State& state, at::ScalarType dtype) {
     benchmark::DoNotOptimize(h.defined() ? x.matmul(h) : harness::hadamard_transform(x));
 }
 
-BENCHMARK(attention)
-    ->ArgNames({"composed", "batch", "heads", "kv_heads", "tokens", "head_dim"})
-    ->ArgsProduct({{0, 1}, {1}, {9}, {3}, {1, 4, 16, 40, 64, 100, 256, 2048}, {64}})
-    ->ArgsProduct({{0, 1}, {16}, {4}, {4}, {1, 8, 32, 100}, {16}})
-    ->ArgsProduct({{0, 1}, {2}, {9}, {3}, {2048}, {64}})
-    ->ArgsProduct({{0, 1}, {1}, {32}, {8}, {128, 1024}, {128}})
-    ->ArgsProduct({{0, 1}, {1}, {12}, {12}, {1024}, {64}})
-    ->Unit(benchmark::kMicrosecond)
-    ->UseRealTime();
 BENCHMARK_CAPTURE(hadamard, float32, at::kFloat)
     ->ArgsProduct({{576, 1536, 4096, 11008, 14336}, {0, 1}})
     ->Unit(benchmark::kMicrosecond);

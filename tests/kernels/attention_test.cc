@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
 #include <c10/core/InferenceMode.h>
 #include <gtest/gtest.h>
 
@@ -22,7 +23,7 @@ at::Tensor random_heads(std::int64_t batch, std::int64_t heads, std::int64_t tok
 // The formula, in float64.
 at::Tensor exact_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                            Window window) {
-  const std::int64_t group = q.size(1) / k.size(1), tokens = q.size(2);
+  const std::int64_t tokens = q.size(2);
   auto wide = [&](const at::Tensor& x) {
     return x.to(at::kDouble).repeat_interleave(q.size(1) / x.size(1), 1);
   };
@@ -53,13 +54,13 @@ class CausalAttention : public testing::Test {
 };
 
 TEST_F(CausalAttention, EqualsTheFormulaInFloat64) {
-  for (const auto [group, kv_heads] : {std::pair(1, 2), {3, 3}, {8, 1}, {7, 2}})
-    for (const std::int64_t e : {8, 20, 64, 80, 96, 128})
-      for (const std::int64_t tokens : {1, 5, 64, 65, 200, 450}) {
+  for (const auto& [group, kv_heads] : {std::pair(1, 2), {3, 3}, {8, 1}, {7, 2}})
+    for (const std::int64_t e : {8, 20, 64, 96, 128})
+      for (const std::int64_t tokens : {1, 65, 200}) {
         const at::Tensor q = random_heads(2, group * kv_heads, tokens, e) * 4;
         const at::Tensor k = random_heads(2, kv_heads, tokens, e);
         const at::Tensor v = random_heads(2, kv_heads, tokens, e);
-        for (const Window window : {Window(), Window(1), Window(3), Window(64), Window(130)}) {
+        for (const Window window : {Window(), Window(1), Window(64), Window(130)}) {
           const at::Tensor found = causal_attention(q, k, v, window);
           EXPECT_EQ(found.sizes(), q.sizes());
           EXPECT_LT(worst(found, exact_attention(q, k, v, window)), kBound)
