@@ -44,11 +44,11 @@ at::Tensor causal_attention(const at::Tensor& queries, const at::Tensor& keys,
                    v = with_whole_rows(values);
   const std::int64_t batch = q.size(0), heads = q.size(1), tokens = q.size(2), e = q.size(3);
   const std::int64_t kv_heads = k.size(1), group = heads / kv_heads;
-  const std::int64_t keys_size = cpu::panel_count(tokens) * cpu::kPanelKeys;
 
-  const at::Tensor packed_k = at::empty({batch, kv_heads, keys_size, e}, q.options());
+  const at::Tensor packed_k =
+      at::empty({batch, kv_heads, cpu::panel_count(tokens) * cpu::kPanelKeys, e}, q.options());
   const at::Tensor packed_v =
-      at::empty({batch, kv_heads, keys_size, cpu::padded_head_dim(e)}, q.options());
+      at::empty({batch, kv_heads, tokens, cpu::padded_head_dim(e)}, q.options());
   at::parallel_for(0, batch * kv_heads, grain(kMoved, tokens * e),
                    [&](std::int64_t begin, std::int64_t end) {
                      for (std::int64_t i = begin; i < end; ++i) {

@@ -103,7 +103,6 @@ void pack_keys(const float* k, std::int64_t stride, std::int64_t tokens, std::in
                float* keys) {
   for (std::int64_t first = 0; first < tokens; first += kPanelKeys, keys += e * kPanelKeys) {
     const std::int64_t count = least(kPanelKeys, tokens - first);
-    if (count < kPanelKeys) std::memset(keys, 0, static_cast<std::size_t>(e * kPanelKeys) * 4);
     for (std::int64_t key = 0; key < count; ++key, k += stride)
       for (std::int64_t i = 0; i < e; ++i) keys[i * kPanelKeys + key] = k[i];
   }
@@ -111,11 +110,10 @@ void pack_keys(const float* k, std::int64_t stride, std::int64_t tokens, std::in
 
 void pack_values(const float* v, std::int64_t stride, std::int64_t tokens, std::int64_t e,
                  float* values) {
-  const std::int64_t width = padded_head_dim(e), rows = panel_count(tokens) * kPanelKeys;
-  for (std::int64_t row = 0; row < rows; ++row, v += stride, values += width) {
-    const std::int64_t count = row < tokens ? e : 0;
-    if (count > 0) std::memcpy(values, v, static_cast<std::size_t>(count) * 4);
-    if (count < width) std::memset(values + count, 0, static_cast<std::size_t>(width - count) * 4);
+  const std::int64_t width = padded_head_dim(e);
+  for (std::int64_t token = 0; token < tokens; ++token, v += stride, values += width) {
+    std::memcpy(values, v, static_cast<std::size_t>(e) * sizeof(float));
+    std::memset(values + e, 0, static_cast<std::size_t>(width - e) * sizeof(float));
   }
 }
 
@@ -144,7 +142,7 @@ void attend(const Queries& queries, const Panels& panels, std::int64_t e, std::i
     }
     from = queries.q + token * queries.token_stride + head * queries.head_stride;
   }
-  std::memset(sums, 0, static_cast<std::size_t>(rows * width) * 4);
+  std::memset(sums, 0, static_cast<std::size_t>(rows * width) * sizeof(float));
   std::memset(totals, 0, sizeof totals);
 
   const std::int64_t first_seen = most(0, queries.begin - window + 1);

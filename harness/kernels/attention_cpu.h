@@ -17,10 +17,10 @@ constexpr std::int64_t kPanelKeys = 64;
 /// Queries that attend() takes at most.
 constexpr std::int64_t kAttentionRows = 192;
 
-/// Keys and values of a head as attend() reads them: whole panels, zeros behind the last token.
+/// Keys and values of a head as attend() reads them.
 struct Panels {
-  const float* keys;    // [panels, e, kPanelKeys]
-  const float* values;  // [panels, kPanelKeys, padded_head_dim(e)]
+  const float* keys;    // [panels, e, kPanelKeys]; what stands behind the last one does not matter
+  const float* values;  // [tokens, padded_head_dim(e)]
 };
 HARNESS_INLINE std::int64_t panel_count(std::int64_t tokens) {
   return (tokens + kPanelKeys - 1) / kPanelKeys;
