@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cassert>
 
 #include "harness/core/error.h"
 #include "harness/kernels/cpu_kernels.h"
