@@ -68,15 +68,17 @@ void pack(Linear& linear) {
 // Negative log-likelihoods [n] of `targets` after states [n, hidden], some columns of the head at a
 // time.
 at::Tensor nll_by_columns(const Linear& head, const at::Tensor& states, const at::Tensor& targets) {
-  const std::int64_t vocabulary = head.weight.size(0);
+  const std::int64_t vocabulary = head.weight.size(0), tokens = states.size(0);
+  // One piece of memory for all: pieces that come and go would leave holes that fit none.
+  const at::Tensor memory =
+      at::empty({tokens * std::min(kHeadColumns, vocabulary)}, states.options());
   at::Tensor wanted = at::zeros(targets.sizes(), at::kDouble);
   std::vector<at::Tensor> sums;
   for (std::int64_t begin = 0; begin < vocabulary; begin += kHeadColumns) {
     const std::int64_t end = std::min(begin + kHeadColumns, vocabulary);
-    const Linear columns{head.weight.slice(0, begin, end),
-                         head.bias.defined() ? head.bias.slice(0, begin, end) : head.bias,
-                         {}};
-    const at::Tensor logits = columns.apply(states);
+    at::Tensor logits = memory.slice(0, 0, tokens * (end - begin)).view({tokens, end - begin});
+    at::linear_out(logits, states, head.weight.slice(0, begin, end));
+    if (head.bias.defined()) logits += head.bias.slice(0, begin, end);
     sums.push_back(log_sum_exp(logits));
     const at::Tensor here = (targets >= begin).logical_and(targets < end);
     const at::Tensor place = (targets - begin).clamp(0, end - begin - 1).unsqueeze(1);
