@@ -143,7 +143,7 @@ void attend(const Queries& queries, const Panels& panels, std::int64_t e, std::i
     from = queries.q + token * queries.token_stride + head * queries.head_stride;
   }
   std::memset(sums, 0, static_cast<std::size_t>(rows * width) * sizeof(float));
-  std::memset(totals, 0, sizeof totals);
+  std::memset(totals, 0, static_cast<std::size_t>(rows) * sizeof totals[0]);
 
   const std::int64_t first_seen = most(0, queries.begin - window + 1);
   for (std::int64_t panel = first_seen / kPanelKeys; panel * kPanelKeys < queries.end; ++panel) {
