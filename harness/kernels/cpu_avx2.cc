@@ -13,7 +13,8 @@ const CpuKernels& avx2_kernels() {
                                       quantize<Avx2>,
                                       straight_through_gradient<Avx2>,
                                       gptq_columns<Avx2>,
-                                      token_nll<Avx2>};
+                                      token_nll<Avx2>,
+                                      log_sum_exp<Avx2>};
   return kernels;
 }
 

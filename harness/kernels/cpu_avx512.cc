@@ -13,7 +13,8 @@ const CpuKernels& avx512_kernels() {
                                       quantize<Avx512>,
                                       straight_through_gradient<Avx512>,
                                       gptq_columns<Avx512>,
-                                      token_nll<Avx512>};
+                                      token_nll<Avx512>,
+                                      log_sum_exp<Avx512>};
   return kernels;
 }
 

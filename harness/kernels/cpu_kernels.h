@@ -59,6 +59,10 @@ struct CpuKernels {
   /// within 2 ulp.
   void (*token_nll)(DType dtype, const void* logits, const std::int64_t* targets, float* nll,
                     std::int64_t rows, std::int64_t vocabulary);
+
+  /// log-sum-exp(row) of the same rows, by the same arithmetic.
+  void (*log_sum_exp)(DType dtype, const void* logits, double* result, std::int64_t rows,
+                      std::int64_t vocabulary);
 };
 
 const CpuKernels& portable_kernels();

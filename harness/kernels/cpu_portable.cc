@@ -139,7 +139,8 @@ const CpuKernels& portable_kernels() {
                                       quantize,
                                       straight_through_gradient<Portable>,
                                       gptq_columns<Portable>,
-                                      token_nll<Portable>};
+                                      token_nll<Portable>,
+                                      log_sum_exp<Portable>};
   return kernels;
 }
 

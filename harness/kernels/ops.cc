@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cassert>
 
 #include "harness/core/error.h"
 #include "harness/kernels/cpu_kernels.h"
@@ -243,6 +244,23 @@ at::Tensor token_nll(const at::Tensor& logits, const at::Tensor& targets) {
                     vocabulary);
   });
   return nll;
+}
+
+at::Tensor log_sum_exp(const at::Tensor& logits) {
+  const kernels::DType dtype = kernels::kernel_dtype(logits, "log_sum_exp");
+  assert(logits.is_cpu() && logits.dim() == 2 && logits.size(1) > 0);
+  const at::Tensor in = logits.contiguous();
+  const std::int64_t rows = in.size(0), columns = in.size(1);
+  at::Tensor result = at::empty({rows}, in.options().dtype(at::kDouble));
+  const std::int64_t bytes = columns * static_cast<std::int64_t>(in.element_size());
+  const char* from = static_cast<const char*>(in.const_data_ptr());
+  double* to = result.mutable_data_ptr<double>();
+  at::parallel_for(0, rows, std::max<std::int64_t>(1, kGrain / columns),
+                   [&](std::int64_t begin, std::int64_t end) {
+                     cpu().log_sum_exp(dtype, from + begin * bytes, to + begin, end - begin,
+                                       columns);
+                   });
+  return result;
 }
 
 }  // namespace harness

@@ -64,6 +64,11 @@ void check_finite(const at::Tensor& x, const std::string& what);
 /// @throws Error on a target outside the vocabulary, on shapes that do not fit
 at::Tensor token_nll(const at::Tensor& logits, const at::Tensor& targets);
 
+/// log-sum-exp(logits) with the accuracy of token_nll, for logits of a part of the vocabulary.
+/// @param logits [n, columns], floating point, on the CPU
+/// @return float64 [n]
+at::Tensor log_sum_exp(const at::Tensor& logits);
+
 /// Which CPU implementation the front chose: "avx512", "avx2" or "portable".
 const char* cpu_implementation();
 

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "harness/kernels/exp.h"
 #include "harness/kernels/float_types.h"
 #include "harness/kernels/quantize_scalar.h"
 
@@ -13,26 +14,13 @@
 namespace harness::kernels {
 namespace {
 
-/// exp(d) for d <= 0, zero below -86 (4e-38, nothing beside the 1 of the largest logit); within 2
-/// ulp. Cody-Waite reduction by ln 2 and the polynomial of Cephes' expf.
-template <class L>
-HARNESS_INLINE typename L::F exp_nonpositive(typename L::F d) {
-  using F = typename L::F;
-  const F n = L::round(L::mul(d, L::set(1.44269504088896341f)));
-  F r = L::sub(d, L::mul(n, L::set(0.693359375f)));
-  r = L::sub(r, L::mul(n, L::set(-2.12194440e-4f)));
-  F p = L::set(1.9875691500e-4f);
-  p = L::add(L::mul(p, r), L::set(1.3981999507e-3f));
-  p = L::add(L::mul(p, r), L::set(8.3334519073e-3f));
-  p = L::add(L::mul(p, r), L::set(4.1665795894e-2f));
-  p = L::add(L::mul(p, r), L::set(1.6666665459e-1f));
-  p = L::add(L::mul(p, r), L::set(5.0000001201e-1f));
-  p = L::add(L::add(L::mul(p, L::mul(r, r)), r), L::set(1.0f));
-  return L::zero_below(L::scale_by_power_of_two(p, n), d, -86.0f);
-}
+/// log-sum-exp of a row is max + log(sum).
+struct LogSumExp {
+  double max, sum;
+};
 
 template <class L, class T>
-float token_nll_row(const T* row, std::int64_t target, std::int64_t vocabulary) {
+HARNESS_INLINE LogSumExp log_sum_exp_row(const T* row, std::int64_t vocabulary) {
   using F = typename L::F;
   // Sums of 4 x 16 vectors in float32, those in float64: the error does not grow with the
   // vocabulary.
@@ -65,28 +53,38 @@ float token_nll_row(const T* row, std::int64_t target, std::int64_t vocabulary) 
     sum += static_cast<double>(
         L::reduce_sum(L::add(L::add(sums[0], sums[1]), L::add(sums[2], sums[3]))));
   }
-  // The difference of the two logits first: beside a large logit log(sum) would be rounded away.
-  return static_cast<float>(
-      log(sum) + (static_cast<double>(max) - static_cast<double>(to_compute(row[target]))));
+  return {static_cast<double>(max), sum};
+}
+
+/// float64 logits: float64 throughout.
+template <class L>
+HARNESS_INLINE LogSumExp log_sum_exp_row(const double* row, std::int64_t vocabulary) {
+  double max = row[0];
+  for (std::int64_t j = 1; j < vocabulary; ++j) max = larger(row[j], max);
+  double sum = 0;
+  for (std::int64_t j = 0; j < vocabulary; ++j) sum += exp(row[j] - max);
+  return {max, sum};
 }
 
 template <class L, class T>
 void token_nll_rows(const void* logits, const std::int64_t* targets, float* nll, std::int64_t rows,
                     std::int64_t vocabulary) {
   const T* row = static_cast<const T*>(logits);
-  for (std::int64_t i = 0; i < rows; ++i, row += vocabulary)
-    nll[i] = token_nll_row<L>(row, targets[i], vocabulary);
+  for (std::int64_t i = 0; i < rows; ++i, row += vocabulary) {
+    const LogSumExp all = log_sum_exp_row<L>(row, vocabulary);
+    // The difference of the two logits first: beside a large logit log(sum) would be rounded away.
+    nll[i] = static_cast<float>(log(all.sum) +
+                                (all.max - static_cast<double>(to_compute(row[targets[i]]))));
+  }
 }
 
-/// float64 logits: float64 throughout.
-HARNESS_INLINE void token_nll_rows_f64(const double* row, const std::int64_t* targets, float* nll,
-                                       std::int64_t rows, std::int64_t vocabulary) {
+template <class L, class T>
+void log_sum_exp_rows(const void* logits, double* result, std::int64_t rows,
+                      std::int64_t vocabulary) {
+  const T* row = static_cast<const T*>(logits);
   for (std::int64_t i = 0; i < rows; ++i, row += vocabulary) {
-    double max = row[0];
-    for (std::int64_t j = 1; j < vocabulary; ++j) max = larger(row[j], max);
-    double sum = 0;
-    for (std::int64_t j = 0; j < vocabulary; ++j) sum += exp(row[j] - max);
-    nll[i] = static_cast<float>(log(sum) + (max - row[targets[i]]));
+    const LogSumExp all = log_sum_exp_row<L>(row, vocabulary);
+    result[i] = log(all.sum) + all.max;
   }
 }
 
@@ -101,7 +99,22 @@ void token_nll(DType dtype, const void* logits, const std::int64_t* targets, flo
     case DType::f16:
       return token_nll_rows<L, Half>(logits, targets, nll, rows, vocabulary);
     case DType::f64:
-      return token_nll_rows_f64(static_cast<const double*>(logits), targets, nll, rows, vocabulary);
+      return token_nll_rows<L, double>(logits, targets, nll, rows, vocabulary);
+  }
+}
+
+template <class L>
+void log_sum_exp(DType dtype, const void* logits, double* result, std::int64_t rows,
+                 std::int64_t vocabulary) {
+  switch (dtype) {
+    case DType::f32:
+      return log_sum_exp_rows<L, float>(logits, result, rows, vocabulary);
+    case DType::bf16:
+      return log_sum_exp_rows<L, Bf16>(logits, result, rows, vocabulary);
+    case DType::f16:
+      return log_sum_exp_rows<L, Half>(logits, result, rows, vocabulary);
+    case DType::f64:
+      return log_sum_exp_rows<L, double>(logits, result, rows, vocabulary);
   }
 }
 

@@ -167,7 +167,7 @@ class LlamaModel {
   /// once.
   at::Tensor logits(const at::Tensor& tokens) const;
   /// Negative log-likelihood of tokens 1.. given those before: float32 [batch, tokens - 1]. Logits
-  /// are made in chunks of nll_chunk_tokens() tokens.
+  /// are made in chunks of nll_chunk_tokens() tokens, or of columns: 64 MB of them at most.
   at::Tensor token_nll(const at::Tensor& tokens) const;
   /// The same for several batches, by hidden_together().
   std::vector<at::Tensor> token_nll_together(const std::vector<at::Tensor>& batches,

@@ -50,6 +50,14 @@ TEST_P(TokenNll, AgreesWithFloat64To1e6) {
   }
 }
 
+TEST_P(TokenNll, LogSumExpAgreesWithFloat64To1e6) {
+  for (std::int64_t columns : {1, 17, 2048, 4099}) {
+    const at::Tensor logits = random_logits(5, columns, 10.0, 1).to(GetParam());
+    const at::Tensor error = log_sum_exp(logits) - at::logsumexp(logits.to(at::kDouble), 1);
+    EXPECT_LT(error.abs().max().item<double>(), 1e-6) << columns;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(EveryDtype, TokenNll,
                          testing::Values(at::kFloat, at::kDouble, at::kBFloat16, at::kHalf),
                          [](const auto& info) { return c10::toString(info.param); });

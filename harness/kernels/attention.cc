@@ -1,0 +1,95 @@
+#include "harness/kernels/attention.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+#include <cassert>
+#include <cmath>
+#include <vector>
+
+#include "harness/kernels/attention_cpu.h"
+#include "harness/kernels/cpu_kernels.h"
+
+namespace harness {
+
+namespace {
+
+// Values that a thread moves, and multiply-adds that it does, at least: below, starting threads
+// costs more than the work.
+constexpr std::int64_t kMoved = 32768, kMultiplyAdds = std::int64_t{1} << 20;
+
+std::int64_t grain(std::int64_t least, std::int64_t work) {
+  return std::max<std::int64_t>(1, least / std::max<std::int64_t>(1, work));
+}
+
+at::Tensor with_whole_rows(const at::Tensor& x) { return x.stride(3) == 1 ? x : x.contiguous(); }
+
+float* head_of(const at::Tensor& x, std::int64_t row, std::int64_t head) {
+  return static_cast<float*>(x.data_ptr()) + row * x.stride(0) + head * x.stride(1);
+}
+
+}  // namespace
+
+bool can_attend(const at::Tensor& q, const at::Tensor& k) {
+  return q.scalar_type() == at::kFloat && q.is_cpu() && !at::GradMode::is_enabled() &&
+         q.size(1) / k.size(1) <= cpu::kAttentionRows && kernels::cpu_has_avx512();
+}
+
+at::Tensor causal_attention(const at::Tensor& queries, const at::Tensor& keys,
+                            const at::Tensor& values, std::optional<std::int64_t> window) {
+  assert(can_attend(queries, keys) && keys.sizes() == values.sizes());
+  const at::Tensor q = with_whole_rows(queries), k = with_whole_rows(keys),
+                   v = with_whole_rows(values);
+  const std::int64_t batch = q.size(0), heads = q.size(1), tokens = q.size(2), e = q.size(3);
+  const std::int64_t kv_heads = k.size(1), group = heads / kv_heads;
+
+  const at::Tensor packed_k =
+      at::empty({batch, kv_heads, cpu::panel_count(tokens) * cpu::kPanelKeys, e}, q.options());
+  const at::Tensor packed_v =
+      at::empty({batch, kv_heads, tokens, cpu::padded_head_dim(e)}, q.options());
+  at::parallel_for(0, batch * kv_heads, grain(kMoved, tokens * e),
+                   [&](std::int64_t begin, std::int64_t end) {
+                     for (std::int64_t i = begin; i < end; ++i) {
+                       const std::int64_t row = i / kv_heads, head = i % kv_heads;
+                       cpu::pack_keys(head_of(k, row, head), k.stride(2), tokens, e,
+                                      head_of(packed_k, row, head));
+                       cpu::pack_values(head_of(v, row, head), v.stride(2), tokens, e,
+                                        head_of(packed_v, row, head));
+                     }
+                   });
+
+  const at::Tensor out = at::empty({batch, tokens, heads, e}, q.options()).transpose(1, 2);
+  const std::int64_t seen = std::min(window.value_or(tokens), tokens);
+  const std::int64_t step = cpu::kAttentionRows / group, blocks = (tokens + step - 1) / step;
+  // The last block of tokens sees the most, the first the least: a task takes one from each end.
+  const std::int64_t tasks = (blocks + 1) / 2;
+  at::parallel_for(
+      0, batch * kv_heads * tasks, grain(kMultiplyAdds, 2 * step * group * e * seen),
+      [&](std::int64_t begin, std::int64_t end) {
+        std::vector<float> scratch(static_cast<std::size_t>(cpu::attention_scratch(e)));
+        for (std::int64_t task = begin; task < end; ++task) {
+          const std::int64_t row = task / tasks / kv_heads, head = task / tasks % kv_heads;
+          auto attend = [&](std::int64_t block) {
+            cpu::attend({.q = head_of(q, row, head * group),
+                         .token_stride = q.stride(2),
+                         .head_stride = q.stride(1),
+                         .out = head_of(out, row, head * group),
+                         .out_token_stride = out.stride(2),
+                         .out_head_stride = out.stride(1),
+                         .group = group,
+                         .begin = block * step,
+                         .end = std::min((block + 1) * step, tokens)},
+                        {head_of(packed_k, row, head), head_of(packed_v, row, head)}, e, seen,
+                        static_cast<float>(1 / std::sqrt(static_cast<double>(e))), scratch.data());
+          };
+          const std::int64_t near = task % tasks, far = blocks - 1 - near;
+          attend(far);
+          if (near < far) attend(near);
+        }
+      });
+  return out;
+}
+
+}  // namespace harness

@@ -1,0 +1,23 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <optional>
+
+namespace harness {
+
+/// Whether causal_attention() takes these, and is faster than at::scaled_dot_product_attention:
+/// float32 on a CPU with AVX-512, where no gradient is recorded.
+bool can_attend(const at::Tensor& q, const at::Tensor& k);
+
+/// softmax(q k^T / sqrt(e)) v, where token t sees tokens t - window + 1 to t, without a window all
+/// up to itself. Each group of heads / kv_heads query heads that follow each other shares a head of
+/// k and v. The result of a token depends on nothing but what it sees, to the bit.
+/// @param q    [batch, heads, tokens, e]
+/// @param k, v [batch, kv_heads, tokens, e]
+/// @return [batch, heads, tokens, e], in memory token by token
+at::Tensor causal_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                            std::optional<std::int64_t> window);
+
+}  // namespace harness

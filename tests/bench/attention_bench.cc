@@ -1,0 +1,46 @@
+#include <ATen/ATen.h>
+#include <benchmark/benchmark.h>
+#include <c10/core/InferenceMode.h>
+
+#include <stdexcept>
+
+#include "harness/kernels/attention.h"
+
+// Causal attention in float32 beside at::scaled_dot_product_attention on repeated heads. Throws
+// where the two differ. Turn by turn, with medians:
+//   attention_bench --benchmark_enable_random_interleaving=true --benchmark_repetitions=5
+//       --benchmark_report_aggregates_only=true
+
+namespace {
+
+void attention(benchmark::State& state) {
+  const auto batch = state.range(1), tokens = state.range(4), e = state.range(5);
+  const std::int64_t group = state.range(2) / state.range(3);
+  const c10::InferenceMode inference;
+  auto heads = [&](std::int64_t count) {
+    return at::randn({batch, tokens, count, e}).transpose(1, 2);
+  };
+  const at::Tensor q = heads(state.range(2)), k = heads(state.range(3)), v = heads(state.range(3));
+  auto repeated = [&](const at::Tensor& x) {
+    return group == 1 ? x : x.repeat_interleave(group, 1);
+  };
+  auto composed = [&] {
+    return at::scaled_dot_product_attention(q, repeated(k), repeated(v), {}, 0.0, true);
+  };
+  if (!at::allclose(harness::causal_attention(q, k, v, {}), composed(), 1e-4, 1e-4))
+    throw std::runtime_error("causal_attention differs from scaled_dot_product_attention");
+  for (auto _ : state)
+    benchmark::DoNotOptimize(state.range(0) ? composed() : harness::causal_attention(q, k, v, {}));
+}
+
+BENCHMARK(attention)
+    ->ArgNames({"torch", "batch", "heads", "kv_heads", "tokens", "head_dim"})
+    ->ArgsProduct({{0, 1}, {1}, {9}, {3}, {1, 4, 16, 40, 64, 100, 256, 2048}, {64}})
+    ->ArgsProduct({{0, 1}, {16}, {4}, {4}, {1, 8, 32, 100}, {16}})
+    ->ArgsProduct({{0, 1}, {2}, {9}, {3}, {2048}, {64}})
+    ->ArgsProduct({{0, 1}, {1}, {32}, {8}, {128, 1024}, {128}})
+    ->ArgsProduct({{0, 1}, {1}, {12}, {12}, {1024}, {64}})
+    ->Unit(benchmark::kMicrosecond)
+    ->UseRealTime();
+
+}  // namespace
