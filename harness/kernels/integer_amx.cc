@@ -16,8 +16,8 @@ struct alignas(64) TileShapes {
 // Static: the intrinsic tells the compiler of no more than the first bytes that it reads.
 constexpr TileShapes kShapes;
 
-constexpr std::int64_t kRowBytes = 64;                             // of every tile
-constexpr std::int64_t kSumBytes = kPanelOutputs * sizeof(int);    // from row to row of the sums
+constexpr std::int64_t kRowBytes = 64;                           // of every tile
+constexpr std::int64_t kSumBytes = kPanelOutputs * sizeof(int);  // from row to row of the sums
 constexpr std::int64_t kBlockSums = kTileRows * kPanelOutputs;
 constexpr std::int64_t kHalf = kPanelOutputs / 2;
 
@@ -66,20 +66,17 @@ void two_blocks(const std::uint8_t* x, const std::uint8_t* below, const std::int
 
 void product(const std::uint8_t* x, std::int64_t block_bytes, std::int64_t rows,
              const std::int8_t* panel, std::int64_t steps, std::int32_t* sums) {
-  _tile_loadconfig(&kShapes);
-  for (; rows > kTileRows; rows -= 2 * kTileRows) {
+  if (rows > kTileRows)
     two_blocks(x, x + block_bytes, panel, steps, sums);
-    x += 2 * block_bytes;
-    sums += 2 * kBlockSums;
-  }
-  if (rows > 0) one_block(x, panel, steps, sums);
-  _tile_release();
+  else
+    one_block(x, panel, steps, sums);
 }
 
 }  // namespace
 
 const IntegerKernel& amx_integer_kernel() {
-  static constexpr IntegerKernel kernel{"AMX", product};
+  static constexpr IntegerKernel kernel{"AMX", [] { _tile_loadconfig(&kShapes); },
+                                        [] { _tile_release(); }, product};
   return kernel;
 }
 

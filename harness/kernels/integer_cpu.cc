@@ -56,8 +56,7 @@ HARNESS_CLONES void portable_product(const std::uint8_t* x, std::int64_t block_b
                                      std::int64_t rows, const std::int8_t* panel,
                                      std::int64_t steps, std::int32_t* sums) {
   for (std::int64_t row = 0; row < rows; ++row, sums += kPanelOutputs) {
-    const std::uint8_t* codes =
-        x + row / kTileRows * block_bytes + row % kTileRows * kStepInputs;
+    const std::uint8_t* codes = x + row / kTileRows * block_bytes + row % kTileRows * kStepInputs;
     std::int32_t total[kPanelOutputs] = {};
     for (std::int64_t step = 0; step < steps; ++step, codes += kTileBytes) {
       const std::int8_t* weights = panel + step * kPanelStepBytes;
@@ -103,7 +102,7 @@ HARNESS_CLONES void scale_sums(const std::int32_t* sums, std::int64_t rows, std:
 }
 
 const IntegerKernel& portable_integer_kernel() {
-  static constexpr IntegerKernel kernel{"portable", portable_product};
+  static constexpr IntegerKernel kernel{"portable", [] {}, [] {}, portable_product};
   return kernel;
 }
 

@@ -16,13 +16,17 @@ namespace harness::kernels {
 
 constexpr std::int64_t kTileRows = 16, kStepInputs = 64, kTileBytes = kTileRows * kStepInputs;
 constexpr std::int64_t kPanelOutputs = 32, kPanelStepBytes = kPanelOutputs * kStepInputs;
+constexpr std::int64_t kProductRows = 2 * kTileRows;
 
 /// One implementation of the product.
 struct IntegerKernel {
   const char* name;
-  /// sums [rows, 32]: of `rows` rows of x with a panel of w over `steps` steps.
+  /// A thread calls begin() before its products and end() after them.
+  void (*begin)();
+  void (*end)();
+  /// sums [32, 32]: of 1 to 32 rows of x with a panel of w over `steps` steps; other rows are
+  /// unspecified.
   /// @param block_bytes from one block of rows to the next
-  /// @param sums        has room for whole blocks of rows
   void (*product)(const std::uint8_t* x, std::int64_t block_bytes, std::int64_t rows,
                   const std::int8_t* panel, std::int64_t steps, std::int32_t* sums);
 };

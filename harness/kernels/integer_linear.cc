@@ -21,21 +21,15 @@ using namespace kernels;
 // quantize, and blocks of rows times steps of a panel.
 constexpr std::int64_t kGrainValues = 32768, kGrainTiles = 512;
 
-// Codes of inputs that are multiplied with one panel after the other: they stay in a core's cache.
-constexpr std::int64_t kChunkBytes = std::int64_t{1} << 20;
-constexpr std::int64_t kMostChunkRows = 256;
+// Panels that are multiplied with one block of rows after the other: they stay in a core's cache,
+// and the outputs of a row lie side by side.
+constexpr std::int64_t kGroupBytes = std::int64_t{1} << 20;
+constexpr std::int64_t kMostGroupPanels = 8;
 
 // Codes of asymmetric weights less this are int8, those of symmetric activations with it uint8.
 constexpr int kShift = 128;
 
 std::int64_t divided_up(std::int64_t n, std::int64_t by) { return (n + by - 1) / by; }
-
-/// Rows that are multiplied with a panel at once: two blocks at least.
-std::int64_t chunk_rows(std::int64_t steps) {
-  const std::int64_t rows = kChunkBytes / (steps * kStepInputs);
-  return std::clamp(rows / (2 * kTileRows), std::int64_t{1}, kMostChunkRows / (2 * kTileRows)) *
-         (2 * kTileRows);
-}
 
 std::int64_t largest_difference(const QuantSpec& spec) {  // of a code from its zero
   return spec.symmetric ? std::int64_t{1} << (spec.bits - 1) : (std::int64_t{1} << spec.bits) - 1;
@@ -107,8 +101,7 @@ IntegerInput integer_input(const at::Tensor& x, const QuantSpec& spec, std::int6
                 spec.symmetric ? kShift : static_cast<std::int32_t>(zeros_of[its_group]);
           }
           lay_out_row(codes.data(), spec.symmetric, segments, segment,
-                      tiles + row / kTileRows * steps * kTileBytes +
-                          row % kTileRows * kStepInputs,
+                      tiles + row / kTileRows * steps * kTileBytes + row % kTileRows * kStepInputs,
                       sums + row * segments);
         }
       });
@@ -127,23 +120,24 @@ IntegerWeight integer_weight(const QuantizedWeight& weight, const std::optional<
   IntegerWeight result;
   result.outputs = outputs;
   result.segment = segment;
-  const at::Tensor codes = (asymmetric ? (weight.codes.to(at::kShort) - kShift).to(at::kChar)
-                                       : weight.codes)
-                               .view({outputs, segments, segment});
+  const at::Tensor codes =
+      (asymmetric ? (weight.codes.to(at::kShort) - kShift).to(at::kChar) : weight.codes)
+          .view({outputs, segments, segment});
   // A word of four inputs is moved as one.
-  result.codes = at::constant_pad_nd(codes, {0, segment_steps * kStepInputs - segment, 0, 0, 0,
-                                             padded - outputs})
-                     .view(at::kInt)
-                     .view({panels, 2, kPanelOutputs / 2, segments * segment_steps, kStepInputs / 4})
-                     .permute({0, 3, 1, 4, 2})
-                     .contiguous();
+  result.codes =
+      at::constant_pad_nd(codes,
+                          {0, segment_steps * kStepInputs - segment, 0, 0, 0, padded - outputs})
+          .view(at::kInt)
+          .view({panels, 2, kPanelOutputs / 2, segments * segment_steps, kStepInputs / 4})
+          .permute({0, 3, 1, 4, 2})
+          .contiguous();
   result.scales = by_segment(weight.scales, segments, padded);
-  const at::Tensor zeros = asymmetric ? (weight.zeros - kShift).to(at::kInt)
-                                      : at::zeros_like(weight.scales, at::kInt);
+  const at::Tensor zeros =
+      asymmetric ? (weight.zeros - kShift).to(at::kInt) : at::zeros_like(weight.scales, at::kInt);
   result.zeros = by_segment(zeros, segments, padded);
-  result.sums = at::constant_pad_nd(codes.sum(-1, false, at::kInt).t().contiguous(),
-                                    {0, padded - outputs}) -
-                segment * result.zeros;
+  result.sums =
+      at::constant_pad_nd(codes.sum(-1, false, at::kInt).t().contiguous(), {0, padded - outputs}) -
+      segment * result.zeros;
   result.bias = bias ? at::constant_pad_nd(bias->to(at::kFloat), {0, padded - outputs})
                      : at::zeros({padded}, result.scales.options());
   return result;
@@ -173,39 +167,45 @@ at::Tensor integer_linear(const IntegerInput& x, const IntegerWeight& weight) {
   const std::int32_t* w_zeros = weight.zeros.const_data_ptr<std::int32_t>();
   const std::int32_t* w_sums = weight.sums.const_data_ptr<std::int32_t>();
 
-  const std::int64_t chunk = std::min(chunk_rows(steps), divided_up(rows, kTileRows) * kTileRows);
-  const std::int64_t tiles = steps * divided_up(chunk, kTileRows);
+  const std::int64_t group = std::clamp(kGroupBytes / (steps * kPanelStepBytes), std::int64_t{1},
+                                        std::min(panels, kMostGroupPanels));
+  const std::int64_t blocks = divided_up(rows, kProductRows);
+  const std::int64_t tiles = steps * group * divided_up(std::min(rows, kProductRows), kTileRows);
   const IntegerKernel& kernel = integer_kernel();
+  // 32 rows of x with one panel.
+  auto multiply = [&](std::int64_t row, std::int64_t panel) {
+    alignas(64) std::int32_t sums[kProductRows * kPanelOutputs];
+    alignas(64) float values[kProductRows * kPanelOutputs];
+    const std::int64_t count = std::min(kProductRows, rows - row), output = panel * kPanelOutputs;
+    for (std::int64_t s = 0; s < segments; ++s) {
+      const std::int64_t step = s * segment_steps;
+      kernel.product(codes + (row / kTileRows * steps + step) * kTileBytes, steps * kTileBytes,
+                     count, panel_codes + (panel * steps + step) * kPanelStepBytes, segment_steps,
+                     sums);
+      const std::int64_t of_row = row * segments + s, of_output = s * padded + output;
+      const SegmentScales scales{x_scales + of_row, x_zeros + of_row,     x_sums + of_row,
+                                 segments,          w_scales + of_output, w_zeros + of_output,
+                                 w_sums + of_output};
+      const float* start = s == 0 ? bias + output : values;
+      const std::int64_t stride = s == 0 ? 0 : kPanelOutputs;
+      if (s + 1 < segments)
+        scale_sums(sums, count, kPanelOutputs, scales, start, stride, DType::f32, values,
+                   kPanelOutputs);
+      else
+        scale_sums(sums, count, std::min(kPanelOutputs, outputs - output), scales, start, stride,
+                   dtype, to + (row * outputs + output) * value_bytes, outputs);
+    }
+  };
   at::parallel_for(
-      0, divided_up(rows, chunk) * panels, std::max<std::int64_t>(1, kGrainTiles / tiles),
+      0, divided_up(panels, group) * blocks, std::max<std::int64_t>(1, kGrainTiles / tiles),
       [&](std::int64_t begin, std::int64_t end) {
-        std::vector<std::int32_t> sums(static_cast<std::size_t>(chunk * kPanelOutputs));
-        std::vector<float> values(segments > 1 ? sums.size() : 0);
+        kernel.begin();
         for (std::int64_t item = begin; item < end; ++item) {
-          const std::int64_t row = item / panels * chunk, count = std::min(chunk, rows - row);
-          const std::int64_t panel = item % panels, output = panel * kPanelOutputs;
-          for (std::int64_t s = 0; s < segments; ++s) {
-            const std::int64_t step = s * segment_steps;
-            kernel.product(codes + (row / kTileRows * steps + step) * kTileBytes,
-                           steps * kTileBytes, count,
-                           panel_codes + (panel * steps + step) * kPanelStepBytes, segment_steps,
-                           sums.data());
-            const std::int64_t of_row = row * segments + s, of_output = s * padded + output;
-            const SegmentScales scales{x_scales + of_row,    x_zeros + of_row,
-                                       x_sums + of_row,      segments,
-                                       w_scales + of_output, w_zeros + of_output,
-                                       w_sums + of_output};
-            const float* start = s == 0 ? bias + output : values.data();
-            const std::int64_t stride = s == 0 ? 0 : kPanelOutputs;
-            if (s + 1 < segments)
-              scale_sums(sums.data(), count, kPanelOutputs, scales, start, stride, DType::f32,
-                         values.data(), kPanelOutputs);
-            else
-              scale_sums(sums.data(), count, std::min(kPanelOutputs, outputs - output), scales,
-                         start, stride, dtype, to + (row * outputs + output) * value_bytes,
-                         outputs);
-          }
+          const std::int64_t first = item / blocks * group;
+          for (std::int64_t panel = first; panel < std::min(panels, first + group); ++panel)
+            multiply(item % blocks * kProductRows, panel);
         }
+        kernel.end();
       });
   return y;
 }

@@ -20,9 +20,9 @@ namespace harness {
 
 /// The input of Linears, quantized once for all that read it.
 struct IntegerInput {
-  at::Tensor codes;              // uint8, in tiles (integer_cpu.h)
-  at::Tensor scales;             // float32 [rows, segments]
-  at::Tensor zeros, sums;        // int32 [rows, segments]; the sums are the codes'
+  at::Tensor codes;                 // uint8, in tiles (integer_cpu.h)
+  at::Tensor scales;                // float32 [rows, segments]
+  at::Tensor zeros, sums;           // int32 [rows, segments]; the sums are the codes'
   std::vector<std::int64_t> shape;  // of the values [..., in]
   at::ScalarType dtype;             // of the values, and of what Linears make of them
 };

@@ -53,7 +53,7 @@ void product(const std::uint8_t* x, std::int64_t block_bytes, std::int64_t rows,
 }  // namespace
 
 const IntegerKernel& vnni_integer_kernel() {
-  static constexpr IntegerKernel kernel{"AVX-512 VNNI", product};
+  static constexpr IntegerKernel kernel{"AVX-512 VNNI", [] {}, [] {}, product};
   return kernel;
 }
 

@@ -19,12 +19,13 @@ struct SharedInput {
 };
 
 std::vector<SharedInput> shared_inputs(const LlamaConfig& config) {
-  return {{ActivationSite::attention_in,
-           {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"},
-           config.hidden_size},
-          {ActivationSite::o_in, {"self_attn.o_proj"}, config.num_attention_heads * config.head_dim},
-          {ActivationSite::mlp_in, {"mlp.gate_proj", "mlp.up_proj"}, config.hidden_size},
-          {ActivationSite::down_in, {"mlp.down_proj"}, config.intermediate_size}};
+  return {
+      {ActivationSite::attention_in,
+       {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"},
+       config.hidden_size},
+      {ActivationSite::o_in, {"self_attn.o_proj"}, config.num_attention_heads * config.head_dim},
+      {ActivationSite::mlp_in, {"mlp.gate_proj", "mlp.up_proj"}, config.hidden_size},
+      {ActivationSite::down_in, {"mlp.down_proj"}, config.intermediate_size}};
 }
 
 QuantSpec weight_spec(const Format& format, std::int64_t layer, const std::string& linear) {
@@ -73,19 +74,20 @@ void check_integer_execution(const Format& format, const LlamaConfig& config, at
       for (const std::string& reader : input.readers) {
         const QuantSpec w = weight_spec(format, layer, reader);
         if (!w.active() && left.insert(Site::w).second)
-          problems.add(Error(
-              where, fmt::format("{}, but the weight of {} in layer {} stays in 16 bits", what,
-                                 reader, layer),
-              "2 to 8 bits of the weight of every block Linear",
-              "choose a format such as w8a8, " + instead));
+          problems.add(Error(where,
+                             fmt::format("{}, but the weight of {} in layer {} stays in 16 bits",
+                                         what, reader, layer),
+                             "2 to 8 bits of the weight of every block Linear",
+                             "choose a format such as w8a8, " + instead));
         const std::int64_t segment = segment_of(format, config, input, layer);
         if (x.active() && w.active() && !too_long && !integer_sums_fit(segment, x, w)) {
           too_long = true;
-          problems.add(Error(
-              where,
-              fmt::format("{}, but a sum over the {} inputs of {} in {} and {} bits can leave int32",
-                          what, segment, reader, x.bits, w.bits),
-              "groups, or fewer bits", "set format.w.group, " + instead));
+          problems.add(
+              Error(where,
+                    fmt::format(
+                        "{}, but a sum over the {} inputs of {} in {} and {} bits can leave int32",
+                        what, segment, reader, x.bits, w.bits),
+                    "groups, or fewer bits", "set format.w.group, " + instead));
         }
       }
     }

@@ -78,7 +78,8 @@ LlamaBlock watched(const LlamaBlock& block, std::vector<Sums>& places) {
         return y;
       };
       if (quantizer->codes)
-        quantizer->codes = [look = quantizer->apply, codes = quantizer->codes](const at::Tensor& x) {
+        quantizer->codes = [look = quantizer->apply,
+                            codes = quantizer->codes](const at::Tensor& x) {
           look(x);
           return codes(x);
         };

@@ -54,9 +54,7 @@ void linear(benchmark::State& state, int bits) {
   if (!can_pack(values)) return state.SkipWithError("no packed products here");
   const at::Tensor packed = pack_weight(values);
   const IntegerWeight weight = integer_weight(quantized, {}, inputs);
-  auto integer = [&] {
-    return integer_linear(integer_input(x, input_spec, inputs, "x"), weight);
-  };
+  auto integer = [&] { return integer_linear(integer_input(x, input_spec, inputs, "x"), weight); };
 
   const at::Tensor exact = at::linear(fake_quantize(x.to(at::kFloat), input_spec, "x"),
                                       quantized.dequantize(at::kFloat));
@@ -72,8 +70,8 @@ void linear(benchmark::State& state, int bits) {
   for (auto _ : state) {
     of_integer.push_back(seconds(integer));
     of_packed.push_back(seconds([&] { return packed_linear(x, packed, {}); }));
-    of_simulated.push_back(seconds(
-        [&] { return packed_linear(fake_quantize(x, input_spec, "x"), packed, {}); }));
+    of_simulated.push_back(
+        seconds([&] { return packed_linear(fake_quantize(x, input_spec, "x"), packed, {}); }));
     if (rows > 16) of_int_mm.push_back(seconds([&] { return at::_int_mm(codes, transposed); }));
     state.SetIterationTime(of_integer.back());
   }

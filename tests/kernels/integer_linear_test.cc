@@ -5,6 +5,7 @@
 #include <c10/core/InferenceMode.h>
 #include <gtest/gtest.h>
 
+#include <numeric>
 #include <vector>
 
 #include "harness/kernels/integer_cpu.h"
@@ -32,7 +33,7 @@ TEST(IntegerKernels, SumAsInt64DoesAtTheExtremesToo) {
   at::manual_seed(0);
   for (const bool extreme : {false, true})
     for (const std::int64_t steps : {1, 3, 64})
-      for (const std::int64_t rows : {1, 7, 16, 17, 32, 33, 48, 70}) {
+      for (const std::int64_t rows : {1, 7, 16, 17, 31, 32}) {
         const std::int64_t inputs = steps * kStepInputs;
         const at::Tensor x = extreme ? at::full({rows, inputs}, 255, at::kByte)
                                      : at::randint(256, {rows, inputs}, at::kByte);
@@ -41,10 +42,12 @@ TEST(IntegerKernels, SumAsInt64DoesAtTheExtremesToo) {
         const at::Tensor exact = x.to(at::kLong).matmul(w.to(at::kLong).t());
         const at::Tensor tiles = in_tiles(x), panel = in_panel(w);
         for (const IntegerKernel* kernel : supported_integer_kernels()) {
-          at::Tensor sums = at::empty({tiles.size(0) * kTileRows, kPanelOutputs}, at::kInt);
+          at::Tensor sums = at::empty({kProductRows, kPanelOutputs}, at::kInt);
+          kernel->begin();
           kernel->product(tiles.const_data_ptr<std::uint8_t>(), steps * kTileBytes, rows,
                           panel.const_data_ptr<std::int8_t>(), steps,
                           sums.mutable_data_ptr<std::int32_t>());
+          kernel->end();
           EXPECT_TRUE(at::equal(sums.slice(0, 0, rows).to(at::kLong), exact))
               << kernel->name << ", " << steps << " steps, " << rows << " rows";
         }
@@ -109,8 +112,8 @@ TEST(IntegerLinear, EqualsFakeQuantizationInFloat32UpToItsRoundings) {
     const at::Tensor exact = at::linear(both.simulated_x, both.simulated_w) + both.bias;
     const at::Tensor magnitude =
         at::linear(both.simulated_x.abs(), both.simulated_w.abs()) + both.bias.abs();
-    const double segments = static_cast<double>(
-        c.inputs / std::gcd(group_of(c.x, c.inputs), group_of(c.w, c.inputs)));
+    const double segments =
+        static_cast<double>(c.inputs / std::gcd(group_of(c.x, c.inputs), group_of(c.w, c.inputs)));
     const double unit = 0x1p-24;
     EXPECT_EQ(both.integer.sizes(), exact.sizes());
     const at::Tensor excess =
@@ -118,9 +121,8 @@ TEST(IntegerLinear, EqualsFakeQuantizationInFloat32UpToItsRoundings) {
     EXPECT_LE(excess.max().item<double>(), 0)
         << "W" << c.w.bits << "A" << c.x.bits << ", " << c.inputs << " inputs";
     // And the product that it stands for, with its own roundings.
-    const at::Tensor simulated =
-        at::linear(both.simulated_x.to(at::kFloat), both.simulated_w.to(at::kFloat),
-                   both.bias.to(at::kFloat));
+    const at::Tensor simulated = at::linear(
+        both.simulated_x.to(at::kFloat), both.simulated_w.to(at::kFloat), both.bias.to(at::kFloat));
     const at::Tensor apart = (both.integer - simulated).abs().to(at::kDouble) -
                              (7 + segments + static_cast<double>(c.inputs)) * unit * magnitude;
     EXPECT_LE(apart.max().item<double>(), 0);
