@@ -23,7 +23,7 @@
 namespace harness {
 namespace {
 
-constexpr int kTurns = 9;
+constexpr int kTurns = 21;
 
 template <class Action>
 double seconds(Action&& action) {
