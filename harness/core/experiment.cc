@@ -400,6 +400,8 @@ bool Experiment::selected(const RunSpec& run) const {
 void erase_places(Value& run) {
   run.erase("data_dir");
   run.erase("memory_limit");
+  const Value* execution = run.find("execution");
+  if (execution && execution->as_string() == RunSpec().execution) run.erase("execution");
 }
 
 std::string Experiment::canonical() const {

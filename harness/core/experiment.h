@@ -75,6 +75,7 @@ struct RunSpec {
   ModelReference model;
   std::optional<ModelReference> base;
   std::string dtype = "bf16";
+  std::string execution = "simulated";
   std::string device = "auto";
   std::string memory_limit;
   std::uint64_t seed = 0;
@@ -98,6 +99,11 @@ struct RunSpec {
     v("dtype", dtype,
       Field{.doc = "floating type of weights and activations",
             .choices = {"fp32", "bf16", "fp16", "fp64"}});
+    v("execution", execution,
+      Field{.doc = "how the Linears of quantized blocks are computed: simulated, in dtype from "
+                   "quantized and dequantized weights and inputs, or as products of their integer "
+                   "codes (CPU)",
+            .choices = {"simulated", "integer"}});
     v("device", device, Field{.doc = "auto, cpu, cuda or cuda:N"});
     v("memory_limit", memory_limit,
       Field{.doc = "memory for a model's weights, such as \"8 GiB\": a model with more has them on "
@@ -117,7 +123,7 @@ struct RunSpec {
 };
 
 /// Takes out of a run's table what changes no result: where files are found (their digests are in
-/// the stages) and where weights are held.
+/// the stages) and where weights are held; and an execution that is simulated, as all once were.
 void erase_places(Value& run);
 
 /// A parsed experiment file, sweeps expanded. No plugin has been looked at yet.

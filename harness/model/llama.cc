@@ -9,6 +9,7 @@
 
 #include "harness/core/error.h"
 #include "harness/kernels/attention.h"
+#include "harness/kernels/integer_linear.h"
 #include "harness/kernels/ops.h"
 #include "harness/kernels/packed_linear.h"
 #include "harness/kernels/transformer_ops.h"
@@ -32,6 +33,19 @@ constexpr std::int64_t kHeadColumns = 2048;
 at::Tensor run_site(const LlamaBlock& block, ActivationSite site, at::Tensor x) {
   for (const SiteStep& step : block.sites[static_cast<std::size_t>(site)]) x = step.apply(x);
   return x;
+}
+
+// The same at the input of Linears.
+LinearInput run_input_site(const LlamaBlock& block, ActivationSite site, at::Tensor x) {
+  LinearInput input(std::move(x));
+  for (const SiteStep& step : block.sites[static_cast<std::size_t>(site)]) {
+    assert(!input.codes);
+    if (step.codes)
+      input.codes = step.codes(input.values);
+    else
+      input.values = step.apply(input.values);
+  }
+  return input;
 }
 
 // Query heads of a group read the same key and value head. A copy: the CPU's flash kernel wants
@@ -62,7 +76,7 @@ void check_tokens(const at::Tensor& tokens, std::int64_t vocabulary) {
 }
 
 void pack(Linear& linear) {
-  if (can_pack(linear.weight)) linear.packed = pack_weight(linear.weight);
+  if (can_pack(linear.weight) && !linear.integer) linear.packed = pack_weight(linear.weight);
 }
 
 // Negative log-likelihoods [n] of `targets` after states [n, hidden], some columns of the head at a
@@ -258,9 +272,9 @@ class Forest : public Sight {
   std::size_t block_;
 };
 
-at::Tensor attention(const LlamaConfig& config, const LlamaBlock& block, const at::Tensor& x,
+at::Tensor attention(const LlamaConfig& config, const LlamaBlock& block, const LinearInput& x,
                      const Rope& rope, const Sight& sight) {
-  const std::int64_t batch = x.size(0), tokens = x.size(1);
+  const std::int64_t batch = x.values.size(0), tokens = x.values.size(1);
   auto heads = [&](const at::Tensor& y, std::int64_t count) {
     return y.view({batch, tokens, count, config.head_dim}).transpose(1, 2);
   };
@@ -282,21 +296,21 @@ at::Tensor attention(const LlamaConfig& config, const LlamaBlock& block, const a
   v = run_site(block, ActivationSite::v, v);
   const at::Tensor mixed = sight.attend(config, block, q, k, v);
   const at::Tensor flat = mixed.transpose(1, 2).reshape({batch, tokens, -1});
-  return block.o.apply(run_site(block, ActivationSite::o_in, flat));
+  return block.o.apply(run_input_site(block, ActivationSite::o_in, flat));
 }
 
-at::Tensor mlp(const LlamaBlock& block, const at::Tensor& x) {
+at::Tensor mlp(const LlamaBlock& block, const LinearInput& x) {
   const at::Tensor inner = swiglu(block.gate.apply(x), block.up.apply(x));
-  return block.down.apply(run_site(block, ActivationSite::down_in, inner));
+  return block.down.apply(run_input_site(block, ActivationSite::down_in, inner));
 }
 
 at::Tensor pass_block(const LlamaConfig& config, const LlamaBlock& block, const at::Tensor& x,
                       const Rope& rope, const Sight& sight) {
-  const at::Tensor attention_in = run_site(block, ActivationSite::attention_in,
-                                           rms_norm(x, block.input_norm, config.rms_norm_eps));
+  const LinearInput attention_in = run_input_site(
+      block, ActivationSite::attention_in, rms_norm(x, block.input_norm, config.rms_norm_eps));
   const at::Tensor middle = add_to(attention(config, block, attention_in, rope, sight), x);
   const at::Tensor mlp_in = rms_norm(middle, block.post_attention_norm, config.rms_norm_eps);
-  return add_to(mlp(block, run_site(block, ActivationSite::mlp_in, mlp_in)), middle);
+  return add_to(mlp(block, run_input_site(block, ActivationSite::mlp_in, mlp_in)), middle);
 }
 
 // A pass on its way through the blocks.
@@ -364,10 +378,11 @@ const char* activation_site_name(ActivationSite site) {
   return "";
 }
 
-at::Tensor Linear::apply(const at::Tensor& x) const {
-  if (packed.defined() && !at::GradMode::is_enabled() && packed_is_faster(x))
-    return packed_linear(x, packed, optional_bias());
-  return at::linear(x, weight, optional_bias());
+at::Tensor Linear::apply(const LinearInput& x) const {
+  if (x.codes) return integer_linear(*x.codes, *integer);
+  if (packed.defined() && !at::GradMode::is_enabled() && packed_is_faster(x.values))
+    return packed_linear(x.values, packed, optional_bias());
+  return at::linear(x.values, weight, optional_bias());
 }
 
 std::optional<at::Tensor> Linear::optional_bias() const {
@@ -485,7 +500,8 @@ void LlamaModel::pack_weights() {
 
 void LlamaModel::pack_for_few_rows() {
   for (Linear* linear : linears_in_memory())
-    if (can_pack_for_few_rows(linear->weight)) linear->packed = pack_weight(linear->weight);
+    if (can_pack_for_few_rows(linear->weight) && !linear->integer)
+      linear->packed = pack_weight(linear->weight);
   packed_ = true;
 }
 

@@ -18,14 +18,24 @@ namespace harness {
 
 class KvCache;
 class StoredBlocks;
+struct IntegerInput;
+struct IntegerWeight;
 struct TokenForest;
+
+/// What a Linear reads: values, or integer codes of them where it is computed from such.
+struct LinearInput {
+  LinearInput(at::Tensor x) : values(std::move(x)) {}
+  at::Tensor values;                          // [..., in]
+  std::shared_ptr<const IntegerInput> codes;  // null: the values are read
+};
 
 /// y = x W^T + b. weight [out, in]; bias [out] or undefined.
 struct Linear {
   at::Tensor weight;
   at::Tensor bias;
   at::Tensor packed;  // of LlamaModel::pack_weights or pack_for_few_rows
-  at::Tensor apply(const at::Tensor& x) const;
+  std::shared_ptr<const IntegerWeight> integer = {};  // that codes are multiplied with; or null
+  at::Tensor apply(const LinearInput& x) const;
   std::optional<at::Tensor> optional_bias() const;
 };
 
@@ -48,6 +58,8 @@ const char* activation_site_name(ActivationSite site);
 struct SiteStep {
   std::string name;
   std::function<at::Tensor(const at::Tensor&)> apply;
+  /// Of the last step at the input of Linears that are computed from integers: instead of apply.
+  std::function<std::shared_ptr<const IntegerInput>(const at::Tensor&)> codes = {};
 };
 
 struct LlamaBlock {

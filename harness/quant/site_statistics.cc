@@ -77,6 +77,12 @@ LlamaBlock watched(const LlamaBlock& block, std::vector<Sums>& places) {
         sums->compare(x, y);
         return y;
       };
+      if (quantizer->codes)
+        quantizer->codes = [look = quantizer->apply,
+                            codes = quantizer->codes](const at::Tensor& x) {
+          look(x);
+          return codes(x);
+        };
     }
   }
   return result;

@@ -9,6 +9,7 @@
 #include "harness/core/hash.h"
 #include "harness/model/tokenizer_check.h"
 #include "harness/model/weight_memory.h"
+#include "harness/quant/integer_execution.h"
 #include "harness/quant/sites.h"
 #include "harness/run/device.h"
 #include "harness/run/drawn_calibration.h"
@@ -90,6 +91,20 @@ void open_files(ModelFiles& files, const std::string& checkpoint) {
   files.chat_template = read_chat_template(checkpoint);
 }
 
+namespace {
+
+/// Of a model that `harness quantize` wrote.
+std::optional<StoredRuntime> stored_runtime(const PlannedRun& run) {
+  return run.model && run.model->checkpoint ? run.model->checkpoint->runtime() : std::nullopt;
+}
+
+}  // namespace
+
+Format computed_format(const PlannedRun& run) {
+  const std::optional<StoredRuntime> stored = stored_runtime(run);
+  return stored ? stored->format : run.format;
+}
+
 DataContext data_of(const PlannedRun& run) {
   return {run.spec.data_dir, run.spec.model.pair ? run.spec.model.pair->pair : "",
           run.pair ? pair_transcripts_digest(*run.pair) : ""};
@@ -169,11 +184,6 @@ void check_methods(const RunSpec& spec, const std::string& where,
   if (needs_base && !spec.base)
     problems.add(Error(where, "a method needs the pre-trained base, but the run names none",
                        "base = \"...\""));
-}
-
-/// Of a model that `harness quantize` wrote.
-std::optional<StoredRuntime> stored_runtime(const PlannedRun& run) {
-  return run.model && run.model->checkpoint ? run.model->checkpoint->runtime() : std::nullopt;
 }
 
 void check_stored(const PlannedRun& run, const std::string& where, Problems& problems) {
@@ -338,7 +348,8 @@ void check_base(const PlannedRun& run, const std::string& where, Problems& probl
 }
 
 /// Whether the run's models go with its memory limit, and its methods with them.
-void check_memory_limit(PlannedRun& run, const std::string& where, Problems& problems) {
+/// @return whether a model's blocks come into memory one by one
+bool check_memory_limit(PlannedRun& run, const std::string& where, Problems& problems) {
   problems.collect([&] { run.memory_limit = resolve_memory_limit(run.spec.memory_limit, where); });
   bool streams = false;
   for (const auto& files : {run.model, run.base})
@@ -357,12 +368,14 @@ void check_memory_limit(PlannedRun& run, const std::string& where, Problems& pro
                          "methods that go block by block",
                          "raise memory_limit, or leave it or the method out"));
   }
+  return streams;
 }
 
 PlannedRun plan_run(const RunSpec& spec, const Plugins& plugins, ModelShelf& shelf,
                     EvalShelf& evals, Problems& problems) {
   PlannedRun run;
   run.spec = spec;
+  run.integer = spec.execution == "integer";
   std::string where = fmt::format("run \"{}\"", spec.label);
 
   problems.collect([&] { run.device = resolve_device(spec.device, where); });
@@ -392,12 +405,15 @@ PlannedRun plan_run(const RunSpec& spec, const Plugins& plugins, ModelShelf& she
   check_methods(spec, where, run.methods, problems);
   check_base(run, where, problems);
   check_stored(run, where, problems);
-  check_memory_limit(run, where, problems);
+  const bool streams = check_memory_limit(run, where, problems);
   run.format = spec.format;
   for (const auto& method : run.methods)
     if (method) run.format = method->adapted(run.format);
   if (run.model) {
     check_format(run.format, run.model->config, problems);
+    if (run.integer)
+      check_integer_execution(computed_format(run), run.model->config, run.dtype, run.device,
+                              streams, where, problems);
     for (const auto& method : run.methods)
       if (method) method->check(run.format, run.model->config, problems);
   }
@@ -451,7 +467,9 @@ struct EvalStages {
   std::string name, protocol;
   Value options, data;
 
-  StageRow on(const ModelFiles& model, const Format& format, const std::string& parent) const {
+  /// @param integer how the model is computed
+  StageRow on(const ModelFiles& model, const Format& format, bool integer,
+              const std::string& parent) const {
     const EvalTraits traits = eval.traits();
     Value::Table content = {
         {"options", options},
@@ -464,6 +482,7 @@ struct EvalStages {
         {"base", Value(traits.needs_base && run.base ? run.base->digest : "")},
         {"seed", traits.uses_seed ? Value(static_cast<std::int64_t>(run.spec.seed)) : Value()}};
     if (traits.uses_chat) content.emplace_back("chat", chat_text(model));
+    if (integer) content.emplace_back("execution", "integer");
     StageRow stage = make_stage("eval", name, parent, std::move(content));
     stage.protocol = protocol;
     return stage;
@@ -477,7 +496,7 @@ void key_derived(PlannedRun& run, const Plugins& plugins, const std::vector<Eval
   // Of the reference stage of that eval on that model, which is added where it is none of the run.
   auto reference_key = [&](References::Role role, std::size_t eval) {
     const bool aligned = role == References::Role::aligned;
-    const StageRow stage = evals[eval].on(*files_of(run, role), Format(),
+    const StageRow stage = evals[eval].on(*files_of(run, role), Format(), false,
                                           aligned ? run.load_stage.key : run.base_load_stage.key);
     auto is_known = [&](const StageRow& other) { return other.key == stage.key; };
     if (std::none_of(run.eval_stages.begin(), run.eval_stages.end(), is_known) &&
@@ -574,7 +593,7 @@ void key_run(PlannedRun& run, const Plugins& plugins, const std::string& experim
     }
     evals.push_back({run, eval, use.name, shelf.protocol(eval, data),
                      plugins.evals.get(use.name).canonical(use.options), data_value(used)});
-    run.eval_stages.push_back(evals.back().on(*run.model, run.format, parent));
+    run.eval_stages.push_back(evals.back().on(*run.model, run.format, run.integer, parent));
   }
   key_derived(run, plugins, evals, data, shelf);
 
@@ -586,8 +605,7 @@ void key_run(PlannedRun& run, const Plugins& plugins, const std::string& experim
   run.row.canonical = canonical_text(canonical);
   run.row.model = spec.model.text;
   run.row.scheme = run.model->scheme;
-  const std::optional<StoredRuntime> stored = stored_runtime(run);
-  run.row.format = (stored ? stored->format : run.format).label();
+  run.row.format = computed_format(run).label();
   std::vector<std::string> names;
   for (const PluginUse& use : spec.methods) names.push_back(use.name);
   run.row.methods = fmt::format("{}", fmt::join(names, " + "));

@@ -74,6 +74,7 @@ struct PlannedRun {
   c10::ScalarType dtype = c10::kFloat;
   c10::Device device{c10::kCPU};
   std::optional<std::int64_t> memory_limit;  // bytes of a model's weights
+  bool integer = false;                      // execution
   std::vector<std::unique_ptr<Method>> methods;
   /// Runs whose evals have the same options and data share them.
   std::vector<std::shared_ptr<const Eval>> evals;
@@ -96,6 +97,10 @@ struct PlannedRun {
 
 /// The unquantized model of that role.
 const std::shared_ptr<ModelFiles>& files_of(const PlannedRun& run, References::Role role);
+
+/// The format that the run's model is computed in: the run's, or the one that `harness quantize`
+/// has stored with the model.
+Format computed_format(const PlannedRun& run);
 
 /// Where the run's evals look for their data.
 DataContext data_of(const PlannedRun& run);

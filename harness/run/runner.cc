@@ -10,7 +10,9 @@
 #include <map>
 #include <thread>
 
+#include "harness/kernels/integer_linear.h"
 #include "harness/model/weight_memory.h"
+#include "harness/quant/integer_execution.h"
 #include "harness/quant/quantized_folder.h"
 #include "harness/quant/sites.h"
 #include "harness/run/attempt.h"
@@ -103,6 +105,8 @@ ProvenanceRow provenance_of(const PlannedRun& run, const ModelFiles& measured) {
   rows.emplace_back("device", run.device.str());
   rows.emplace_back("device.name", device_name(run.device));
   if (run.memory_limit) rows.emplace_back("memory_limit", std::to_string(*run.memory_limit));
+  if (run.integer)
+    rows.emplace_back("execution", fmt::format("integer, {}", integer_implementation()));
   rows.emplace_back("model", measured.reference);
   rows.emplace_back("model.digest", measured.digest);
   rows.emplace_back("model.scheme", measured.scheme);
@@ -159,7 +163,13 @@ class RunExecution {
     }
     bool all_good = true;
     if (!pending.empty()) {
-      if (!prepare_model()) return false;
+      QuantizedParts parts;
+      if (run_.integer) parts_ = &parts;
+      const bool prepared = prepare_model();
+      parts_ = nullptr;
+      if (!prepared) return false;
+      install_quantizers(loaded_->llama(), run_.format);
+      if (run_.integer) use_codes(std::move(parts));
       all_good = measure(pending);
     }
     if (!derived.empty()) {
@@ -193,9 +203,17 @@ class RunExecution {
   }
 
  private:
+  /// From here on the model is computed from the codes of its weights: those that the run's methods
+  /// have made, or that the model was stored with.
+  void use_codes(QuantizedParts parts) {
+    execute_as_integers(loaded_->llama(), computed_format(run_), [&](const std::string& name) {
+      auto made = parts.weights.extract(name);
+      return made ? std::move(made.mapped()) : run_.model->checkpoint->codes(name).value().weight;
+    });
+  }
+
   /// The run's own evals on its model, which is prepared. False when one failed.
   bool measure(const std::vector<std::size_t>& evals) {
-    install_quantizers(loaded_->llama(), run_.format);
     loaded_->llama().pack_weights();
     bool all_good = true;
     for (std::size_t i : evals)
@@ -387,7 +405,7 @@ class RunExecution {
   Progress& progress_;
   std::map<std::string, std::string>& failed_trainings_;
   ProvenanceRow provenance_;
-  QuantizedParts* parts_ = nullptr;  // of quantize()
+  QuantizedParts* parts_ = nullptr;  // where what the methods make is wanted
   std::unique_ptr<LlamaTextModel> loaded_;
   std::unique_ptr<LazyReferences> references_;
   std::unique_ptr<DrawnCalibration> calibration_;

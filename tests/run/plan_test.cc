@@ -43,6 +43,29 @@ TEST_F(PlanTest, KeysDependOnWhatCountsAndOnNothingElse) {
   EXPECT_NE(eval_key(kRtn, {.set = {"evals.perplexity.limit=5"}}), run.eval_stages[0].key);
 }
 
+TEST_F(PlanTest, IntegerExecutionIsAnotherEvalOfTheSameWeights) {
+  const std::string w8a8 = "[[run]]\nlabel='r'\nformat='w8a8'\nmethods=['rtn']\n";
+  const Plan simulated = plan(w8a8), integer = plan(w8a8, {.set = {"execution=integer"}});
+  EXPECT_FALSE(simulated.runs[0].integer);
+  EXPECT_TRUE(integer.runs[0].integer);
+  EXPECT_EQ(integer.runs[0].method_stages[0].key, simulated.runs[0].method_stages[0].key);
+  EXPECT_NE(integer.runs[0].eval_stages[0].key, simulated.runs[0].eval_stages[0].key);
+  EXPECT_NE(integer.runs[0].row.key, simulated.runs[0].row.key);
+  // What it was before there was another moves no key: nothing of it is hashed.
+  EXPECT_THAT(simulated.runs[0].row.canonical, testing::Not(HasSubstr("execution")));
+  EXPECT_THAT(simulated.experiment.canonical, testing::Not(HasSubstr("execution")));
+  EXPECT_THAT(simulated.runs[0].eval_stages[0].canonical, testing::Not(HasSubstr("execution")));
+  EXPECT_EQ(plan(w8a8, {.set = {"execution=simulated"}}).runs[0].row.key,
+            simulated.runs[0].row.key);
+}
+
+TEST_F(PlanTest, IntegerExecutionOfWhatIsNoIntegersIsRefused) {
+  EXPECT_THAT(error(kRtn, {.set = {"execution=integer"}}),
+              testing::AllOf(HasSubstr("run \"r\""), HasSubstr("input of q, k, v"),
+                             HasSubstr("16 bits"), HasSubstr("simulated")));
+  EXPECT_THAT(error(kRtn, {.set = {"execution=integers"}}), HasSubstr("simulated, integer"));
+}
+
 /// A limit that the tiny model's weights are beyond.
 const char* const kLimit = "memory_limit=100 kB";
 

@@ -203,6 +203,30 @@ TEST_F(RunnerTest, AMemoryLimitChangesNoDigit) {
             "120000");
 }
 
+TEST_F(RunnerTest, IntegerExecutionMeasuresWhatIsSimulatedInFloat32) {
+  const std::string format = "format='w4a8'\nmethods=['quarot', 'rtn']\n";
+  EXPECT_EQ(run("[[run]]\nlabel='simulated'\n" + format +
+                "[[run]]\nlabel='integer'\nexecution='integer'\n" + format)
+                .succeeded,
+            2);
+  EXPECT_EQ(cell("select count(*) from metrics where name = 'perplexity'"), "2");
+  EXPECT_EQ(cell("select max(value) / min(value) < 1.0001 from metrics where name = 'perplexity'"),
+            "1");
+  EXPECT_EQ(cell("select count(distinct attempt) from provenance where key = 'execution'"),
+            "4");  // the run's load, two methods and eval
+}
+
+// The codes are those that the folder holds.
+TEST_F(RunnerTest, AQuantizedFolderIsComputedFromItsIntegers) {
+  quantize_run(plan("[[run]]\nlabel='RTN'\nformat='w8a8'\nmethods=['rtn']\n"),
+               *ResultStore::open(folder_ / "q.sqlite"), no_progress(), folder_ / "out");
+  run("[[run]]\nlabel='made'\nexecution='integer'\nformat='w8a8'\nmethods=['rtn']\n"
+      "[[run]]\nlabel='stored'\nexecution='integer'\nmodel='" +
+      (folder_ / "out").string() + "'\n");
+  EXPECT_EQ(cell("select count(*) from metrics where name = 'perplexity'"), "2");
+  EXPECT_EQ(cell("select count(distinct value) from metrics where name = 'perplexity'"), "1");
+}
+
 TEST_F(RunnerTest, AFailedRunIsARowAndTheOthersGoOn) {
   RunSummary summary = run("[[run]]\nlabel='bad'\nevals=['broken', {name='perplexity', text='" +
                            text_.string() + "', window=64}]\n[[run]]\nlabel='good'\n");

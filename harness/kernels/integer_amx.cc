@@ -1,0 +1,83 @@
+// AMX: a tile instruction multiplies 16 rows by 64 inputs by 16 outputs.
+
+#include <immintrin.h>
+
+#include "harness/kernels/integer_cpu.h"
+
+namespace harness::kernels {
+namespace {
+
+/// What the tile registers are: all of 16 rows of 64 bytes.
+struct alignas(64) TileShapes {
+  std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
+  std::uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+  std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+};
+// Static: the intrinsic tells the compiler of no more than the first bytes that it reads.
+constexpr TileShapes kShapes;
+
+constexpr std::int64_t kRowBytes = 64;                           // of every tile
+constexpr std::int64_t kSumBytes = kPanelOutputs * sizeof(int);  // from row to row of the sums
+constexpr std::int64_t kBlockSums = kTileRows * kPanelOutputs;
+constexpr std::int64_t kHalf = kPanelOutputs / 2;
+
+void one_block(const std::uint8_t* x, const std::int8_t* panel, std::int64_t steps,
+               std::int32_t* sums) {
+  _tile_zero(0);
+  _tile_zero(1);
+  for (std::int64_t step = 0; step < steps; ++step) {
+    _tile_loadd(4, x, kRowBytes);
+    _tile_loadd(6, panel, kRowBytes);
+    _tile_dpbusd(0, 4, 6);
+    _tile_loadd(7, panel + kTileBytes, kRowBytes);
+    _tile_dpbusd(1, 4, 7);
+    x += kTileBytes;
+    panel += kPanelStepBytes;
+  }
+  _tile_stored(0, sums, kSumBytes);
+  _tile_stored(1, sums + kHalf, kSumBytes);
+}
+
+/// Two blocks of rows: four products for four loads.
+void two_blocks(const std::uint8_t* x, const std::uint8_t* below, const std::int8_t* panel,
+                std::int64_t steps, std::int32_t* sums) {
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  for (std::int64_t step = 0; step < steps; ++step) {
+    _tile_loadd(4, x, kRowBytes);
+    _tile_loadd(6, panel, kRowBytes);
+    _tile_dpbusd(0, 4, 6);
+    _tile_loadd(7, panel + kTileBytes, kRowBytes);
+    _tile_dpbusd(1, 4, 7);
+    _tile_loadd(5, below, kRowBytes);
+    _tile_dpbusd(2, 5, 6);
+    _tile_dpbusd(3, 5, 7);
+    x += kTileBytes;
+    below += kTileBytes;
+    panel += kPanelStepBytes;
+  }
+  _tile_stored(0, sums, kSumBytes);
+  _tile_stored(1, sums + kHalf, kSumBytes);
+  _tile_stored(2, sums + kBlockSums, kSumBytes);
+  _tile_stored(3, sums + kBlockSums + kHalf, kSumBytes);
+}
+
+void product(const std::uint8_t* x, std::int64_t block_bytes, std::int64_t rows,
+             const std::int8_t* panel, std::int64_t steps, std::int32_t* sums) {
+  if (rows > kTileRows)
+    two_blocks(x, x + block_bytes, panel, steps, sums);
+  else
+    one_block(x, panel, steps, sums);
+}
+
+}  // namespace
+
+const IntegerKernel& amx_integer_kernel() {
+  static constexpr IntegerKernel kernel{"AMX", [] { _tile_loadconfig(&kShapes); },
+                                        [] { _tile_release(); }, product};
+  return kernel;
+}
+
+}  // namespace harness::kernels
