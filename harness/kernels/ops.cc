@@ -255,11 +255,9 @@ at::Tensor log_sum_exp(const at::Tensor& logits) {
   const std::int64_t bytes = columns * static_cast<std::int64_t>(in.element_size());
   const char* from = static_cast<const char*>(in.const_data_ptr());
   double* to = result.mutable_data_ptr<double>();
-  at::parallel_for(0, rows, std::max<std::int64_t>(1, kGrain / columns),
-                   [&](std::int64_t begin, std::int64_t end) {
-                     cpu().log_sum_exp(dtype, from + begin * bytes, to + begin, end - begin,
-                                       columns);
-                   });
+  at::parallel_for(0, rows, grain_of(columns), [&](std::int64_t begin, std::int64_t end) {
+    cpu().log_sum_exp(dtype, from + begin * bytes, to + begin, end - begin, columns);
+  });
   return result;
 }
 

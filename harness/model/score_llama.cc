@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "harness/core/log.h"
+#include "harness/core/memory.h"
 #include "harness/model/kv_cache.h"
 #include "harness/model/llama_text_model.h"
 #include "harness/model/score.h"
@@ -12,6 +13,8 @@
 namespace harness {
 
 namespace {
+
+constexpr int kPassesBetweenReturns = 16;  // of freed memory
 
 /// K and V of the contexts that the batches of a plan go on from.
 class Contexts {
@@ -104,6 +107,7 @@ std::vector<Score> score(const LlamaModel& llama, const std::vector<ScoreRequest
   // Batches of one context that wait, until there are as many as the model is best given at once.
   std::vector<ScorePlan::Batch> waiting;
   std::int64_t tokens = 0;
+  int computed = 0;
   auto compute = [&] {
     if (waiting.empty()) return;
     check_interrupted();
@@ -121,6 +125,7 @@ std::vector<Score> score(const LlamaModel& llama, const std::vector<ScoreRequest
     }
     waiting.clear();
     tokens = 0;
+    if (++computed % kPassesBetweenReturns == 0) return_freed_memory();
   };
   for (std::size_t i = 0; i < plan.batches(); ++i) {
     ScorePlan::Batch batch = plan.batch(i);
