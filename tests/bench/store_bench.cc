@@ -14,7 +14,8 @@ std::vector<ItemRow> some_items(std::int64_t count) {
   std::vector<ItemRow> items;
   for (std::int64_t i = 0; i < count; ++i)
     items.push_back(
-        {key_of(fmt::format("question-{}", i)).substr(0, 16), i, i % 3 == 0 ? 1.0 : 0.0, fmt::format("cluster-{}", i / 5),
+        {key_of(fmt::format("question-{}", i)).substr(0, 16), i, i % 3 == 0 ? 1.0 : 0.0,
+         fmt::format("cluster-{}", i / 5),
          fmt::format(R"({{"choice":{},"log_likelihoods":[-{}.25,-3.5,-8.125,-2.0625]}})", i % 4,
                      i % 7)});
   return items;
