@@ -10,7 +10,7 @@ trap 'rm -rf "$folder"' EXIT
   echo "model = \"$2\""
   echo "device = \"cpu\""
   echo "methods = [\"rtn\"]"
-  echo "evals = [{ name = \"perplexity\", limit = ${3:-4} }]"
+  echo "evals = [{ name = \"perplexity\", window = 2048, limit = ${3:-4} }]"
   for format in w8a8 w4a4; do
     for way in "fp32 simulated" "fp32 integer" "bf16 simulated" "bf16 integer"; do
       read -r dtype execution <<<"$way"
@@ -22,10 +22,11 @@ trap 'rm -rf "$folder"' EXIT
 "$harness" run "$folder/integer.toml" --db "$folder/results.sqlite" >/dev/null
 echo "| run | perplexity | mean NLL | tokens/s | tokens a CPU second |"
 echo "|---|---|---|---|---|"
-"$harness" sql "select r.label, p.value, n.value, t.value / a.wall_seconds, t.value / a.cpu_seconds
+"$harness" sql "select r.label, p.value, n.value, 2048 * p.count / a.wall_seconds,
+    2048 * p.count / a.cpu_seconds
   from experiment_runs r join run_stages using (run_key) join stages s on s.key = stage_key and s.kind = 'eval'
   join attempts a on a.stage_key = s.key and a.status = 'succeeded' join metrics p on p.attempt = a.id and p.name = 'perplexity'
-  join metrics n on n.attempt = a.id and n.name = 'nll' join metrics t on t.attempt = a.id and t.name = 'tokens'
+  join metrics n on n.attempt = a.id and n.name = 'nll'
   order by r.position" --csv --db "$folder/results.sqlite" | tail -n +2 |
   awk -F, '{ n = NF; label = $1; for (i = 2; i <= n - 4; ++i) label = label "," $i; gsub("\"", "", label)
     printf "| %s | %.6g | %.6f | %.0f | %.0f |\n", label, $(n - 3), $(n - 2), $(n - 1), $n }'
