@@ -39,6 +39,16 @@ target_compile_options(harness_torch INTERFACE
   "SHELL:-idirafter ${torch_folder}/include/torch/csrc/api/include")
 target_link_libraries(harness_torch INTERFACE
   "${torch_folder}/lib/libtorch_cpu.so" "${torch_folder}/lib/libc10.so")
+# The threads of OpenMP are to be torch's: LibTorch brings a libgomp, by one name or another, and a second one
+# beside it would bring a second pool.
+file(GLOB torch_gomp "${torch_folder}/lib/libgomp*.so*")
+if(torch_gomp)
+  list(GET torch_gomp 0 torch_gomp)
+else()
+  find_package(OpenMP REQUIRED COMPONENTS CXX)
+  set(torch_gomp ${OpenMP_CXX_LIBRARIES})
+endif()
+target_link_libraries(harness_torch INTERFACE ${torch_gomp})
 foreach(folder IN LISTS torch_rpath)
   target_link_options(harness_torch INTERFACE "LINKER:-rpath-link,${folder}")
 endforeach()

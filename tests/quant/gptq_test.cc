@@ -1,6 +1,7 @@
 #include "harness/quant/gptq.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 
@@ -247,6 +248,21 @@ TEST(Gptq, Float32LosesAsFloat64) {
     }
   }
   EXPECT_NEAR(in_float32 / in_float64, 1, 1e-3);
+}
+
+// Within a block of columns; the products between blocks are BLAS's.
+TEST(Gptq, ABlocksRowsDoNotDependOnThreads) {
+  const at::Tensor weight = random({333, 96}, 70).to(at::kFloat);
+  const at::Tensor hessian = hessian_of(random_inputs(71, 96)).to(at::kFloat);
+  const GptqFactor factor = factor_hessian(hessian, {}, "H");
+  const int before = at::get_num_threads();
+  auto codes = [&](int threads) {
+    at::set_num_threads(threads);
+    return gptq(weight, factor, {4, 32, true, 1.0}, {}, "w").weight.codes;
+  };
+  const at::Tensor one = codes(1), three = codes(3);
+  at::set_num_threads(before);
+  EXPECT_TRUE(at::equal(one, three));
 }
 
 TEST(Gptq, DiagonalHessianIsRoundToNearestToTheBit) {
