@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cassert>
 #include <cmath>
-#include <vector>
 
 #include "harness/kernels/attention_cpu.h"
 #include "harness/kernels/cpu_kernels.h"
@@ -26,37 +25,28 @@ std::int64_t grain(std::int64_t least, std::int64_t work) {
 
 at::Tensor with_whole_rows(const at::Tensor& x) { return x.stride(3) == 1 ? x : x.contiguous(); }
 
-float* head_of(const at::Tensor& x, std::int64_t row, std::int64_t head) {
-  return static_cast<float*>(x.data_ptr()) + row * x.stride(0) + head * x.stride(1);
+template <class T>
+T* head_of(const at::Tensor& x, std::int64_t row, std::int64_t head) {
+  return static_cast<T*>(x.data_ptr()) + row * x.stride(0) + head * x.stride(1);
 }
 
-}  // namespace
-
-bool can_attend(const at::Tensor& q, const at::Tensor& k) {
-  return q.scalar_type() == at::kFloat && q.is_cpu() && !at::GradMode::is_enabled() &&
-         q.size(1) / k.size(1) <= cpu::kAttentionRows && kernels::cpu_has_avx512();
-}
-
-at::Tensor causal_attention(const at::Tensor& queries, const at::Tensor& keys,
-                            const at::Tensor& values, std::optional<std::int64_t> window) {
-  assert(can_attend(queries, keys) && keys.sizes() == values.sizes());
-  const at::Tensor q = with_whole_rows(queries), k = with_whole_rows(keys),
-                   v = with_whole_rows(values);
+template <class T>
+at::Tensor attend_as(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                     std::optional<std::int64_t> window) {
   const std::int64_t batch = q.size(0), heads = q.size(1), tokens = q.size(2), e = q.size(3);
   const std::int64_t kv_heads = k.size(1), group = heads / kv_heads;
 
-  const at::Tensor packed_k =
-      at::empty({batch, kv_heads, cpu::panel_count(tokens) * cpu::kPanelKeys, e}, q.options());
-  const at::Tensor packed_v =
-      at::empty({batch, kv_heads, tokens, cpu::padded_head_dim(e)}, q.options());
+  const at::Tensor keys = at::empty({batch, kv_heads, cpu::packed_keys<T>(tokens, e)}, q.options());
+  const at::Tensor values =
+      at::empty({batch, kv_heads, cpu::packed_values(tokens, e)}, q.options());
   at::parallel_for(0, batch * kv_heads, grain(kMoved, tokens * e),
                    [&](std::int64_t begin, std::int64_t end) {
                      for (std::int64_t i = begin; i < end; ++i) {
                        const std::int64_t row = i / kv_heads, head = i % kv_heads;
-                       cpu::pack_keys(head_of(k, row, head), k.stride(2), tokens, e,
-                                      head_of(packed_k, row, head));
-                       cpu::pack_values(head_of(v, row, head), v.stride(2), tokens, e,
-                                        head_of(packed_v, row, head));
+                       cpu::pack_keys(head_of<T>(k, row, head), k.stride(2), tokens, e,
+                                      head_of<T>(keys, row, head));
+                       cpu::pack_values(head_of<T>(v, row, head), v.stride(2), tokens, e,
+                                        head_of<T>(values, row, head));
                      }
                    });
 
@@ -68,21 +58,22 @@ at::Tensor causal_attention(const at::Tensor& queries, const at::Tensor& keys,
   at::parallel_for(
       0, batch * kv_heads * tasks, grain(kMultiplyAdds, 2 * step * group * e * seen),
       [&](std::int64_t begin, std::int64_t end) {
-        std::vector<float> scratch(static_cast<std::size_t>(cpu::attention_scratch(e)));
+        const at::Tensor scratch = at::empty({cpu::attention_scratch<T>(e)}, at::kFloat);
         for (std::int64_t task = begin; task < end; ++task) {
           const std::int64_t row = task / tasks / kv_heads, head = task / tasks % kv_heads;
           auto attend = [&](std::int64_t block) {
-            cpu::attend({.q = head_of(q, row, head * group),
+            cpu::attend({.q = head_of<T>(q, row, head * group),
                          .token_stride = q.stride(2),
                          .head_stride = q.stride(1),
-                         .out = head_of(out, row, head * group),
+                         .out = head_of<T>(out, row, head * group),
                          .out_token_stride = out.stride(2),
                          .out_head_stride = out.stride(1),
                          .group = group,
                          .begin = block * step,
                          .end = std::min((block + 1) * step, tokens)},
-                        {head_of(packed_k, row, head), head_of(packed_v, row, head)}, e, seen,
-                        static_cast<float>(1 / std::sqrt(static_cast<double>(e))), scratch.data());
+                        {head_of<T>(keys, row, head), head_of<T>(values, row, head)}, e, seen,
+                        static_cast<float>(1 / std::sqrt(static_cast<double>(e))),
+                        scratch.data_ptr<float>());
           };
           const std::int64_t near = task % tasks, far = blocks - 1 - near;
           attend(far);
@@ -90,6 +81,23 @@ at::Tensor causal_attention(const at::Tensor& queries, const at::Tensor& keys,
         }
       });
   return out;
+}
+
+}  // namespace
+
+bool can_attend(const at::Tensor& q, const at::Tensor& k) {
+  const bool has_kernel = q.scalar_type() == at::kFloat      ? kernels::cpu_has_avx512()
+                          : q.scalar_type() == at::kBFloat16 ? kernels::cpu_has_amx_bf16()
+                                                             : false;
+  return has_kernel && q.is_cpu() && !at::GradMode::is_enabled() &&
+         q.size(1) / k.size(1) <= cpu::kAttentionRows;
+}
+
+at::Tensor causal_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                            std::optional<std::int64_t> window) {
+  assert(can_attend(q, k) && k.sizes() == v.sizes() && k.scalar_type() == q.scalar_type());
+  auto* attend = q.scalar_type() == at::kFloat ? attend_as<float> : attend_as<kernels::Bf16>;
+  return attend(with_whole_rows(q), with_whole_rows(k), with_whole_rows(v), window);
 }
 
 }  // namespace harness

@@ -8,7 +8,7 @@
 namespace harness {
 
 /// Whether causal_attention() takes these, and is faster than at::scaled_dot_product_attention:
-/// float32 on a CPU with AVX-512, where no gradient is recorded.
+/// float32 on a CPU with AVX-512 or bfloat16 on one with AMX, where no gradient is recorded.
 bool can_attend(const at::Tensor& q, const at::Tensor& k);
 
 /// softmax(q k^T / sqrt(e)) v, where token t sees tokens t - window + 1 to t, without a window all

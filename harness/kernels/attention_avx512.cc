@@ -110,17 +110,16 @@ void pack_keys(const float* k, std::int64_t stride, std::int64_t tokens, std::in
 
 void pack_values(const float* v, std::int64_t stride, std::int64_t tokens, std::int64_t e,
                  float* values) {
-  const std::int64_t width = padded_head_dim(e);
+  const std::int64_t width = value_width(e);
   for (std::int64_t token = 0; token < tokens; ++token, v += stride, values += width) {
     std::memcpy(values, v, static_cast<std::size_t>(e) * sizeof(float));
     std::memset(values + e, 0, static_cast<std::size_t>(width - e) * sizeof(float));
   }
 }
 
-void attend(const Queries& queries, const Panels& panels, std::int64_t e, std::int64_t window,
-            float scale, float* scratch) {
-  const std::int64_t width = padded_head_dim(e),
-                     count = (queries.end - queries.begin) * queries.group;
+void attend(const Queries<float>& queries, const Panels<float>& panels, std::int64_t e,
+            std::int64_t window, float scale, float* scratch) {
+  const std::int64_t width = value_width(e), count = (queries.end - queries.begin) * queries.group;
   const std::int64_t rows = (count + kRows - 1) / kRows * kRows;
   float* const q = scratch;          // [rows, e]
   float* const sums = q + rows * e;  // [rows, width]

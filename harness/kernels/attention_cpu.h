@@ -4,55 +4,83 @@
 
 #include "harness/kernels/float_types.h"
 
-// Causal attention in float32 on raw pointers, for processors with AVX-512 (cpu_has_avx512).
+// Causal attention on raw pointers: in float32 for processors with AVX-512 (attention_avx512.cc),
+// in bfloat16 for those with AMX (attention_amx.cc).
 //
 // Query heads of a group read the same K and V: their queries go together, token by token, through
-// panels of 64 keys that stay in the first cache. Scores, their exponentials and the sum of values
-// make no detour over memory. A query takes its keys in the same steps wherever it stands, so that
-// its bits depend on nothing but what it sees.
+// panels of keys that stay in a near cache. Scores, their exponentials and the sum of values make
+// no detour over memory. A query takes its keys in the same steps wherever it stands, so that its
+// bits depend on nothing but what it sees.
 
 namespace harness::cpu {
+
+using kernels::Bf16;
 
 constexpr std::int64_t kPanelKeys = 64;
 /// Queries that attend() takes at most.
 constexpr std::int64_t kAttentionRows = 192;
 
-/// Keys and values of a head as attend() reads them.
-struct Panels {
-  const float* keys;    // [panels, e, kPanelKeys]; what stands behind the last one does not matter
-  const float* values;  // [tokens, padded_head_dim(e)]
-};
-HARNESS_INLINE std::int64_t panel_count(std::int64_t tokens) {
-  return (tokens + kPanelKeys - 1) / kPanelKeys;
+HARNESS_INLINE std::int64_t rounded_up(std::int64_t n, std::int64_t unit) {
+  return (n + unit - 1) / unit * unit;
 }
-/// The next multiple of 16.
-HARNESS_INLINE std::int64_t padded_head_dim(std::int64_t e) { return (e + 15) / 16 * 16; }
+/// Features of a query and a key as they are laid out: a tile multiplies 32 of bfloat16 at once.
+template <class T>
+HARNESS_INLINE std::int64_t laid_out_features(std::int64_t e) {
+  return rounded_up(e, sizeof(T) == sizeof(Bf16) ? 32 : 1);
+}
+/// Features of a value as they are laid out.
+HARNESS_INLINE std::int64_t value_width(std::int64_t e) { return rounded_up(e, 16); }
 
-/// Lays out k [tokens, e], whose rows are `stride` floats apart, as the keys of Panels.
+/// Keys and values of a head as attend() reads them.
+template <class T>
+struct Panels {
+  const T* keys;    // [panels, laid_out_features * kPanelKeys]
+  const T* values;  // [panels, kPanelKeys * value_width]
+};
+/// Values of T in the keys of Panels.
+template <class T>
+HARNESS_INLINE std::int64_t packed_keys(std::int64_t tokens, std::int64_t e) {
+  return rounded_up(tokens, kPanelKeys) * laid_out_features<T>(e);
+}
+HARNESS_INLINE std::int64_t packed_values(std::int64_t tokens, std::int64_t e) {
+  return rounded_up(tokens, kPanelKeys) * value_width(e);
+}
+
+/// Lays out k [tokens, e], whose rows are `stride` values apart, as the keys of Panels.
 void pack_keys(const float* k, std::int64_t stride, std::int64_t tokens, std::int64_t e,
                float* keys);
+void pack_keys(const Bf16* k, std::int64_t stride, std::int64_t tokens, std::int64_t e, Bf16* keys);
 /// The same of values.
 void pack_values(const float* v, std::int64_t stride, std::int64_t tokens, std::int64_t e,
                  float* values);
+void pack_values(const Bf16* v, std::int64_t stride, std::int64_t tokens, std::int64_t e,
+                 Bf16* values);
 
 /// The queries of tokens `begin` to `end` in the `group` heads that share a head of keys,
-/// kAttentionRows of them at most, and where their results go. Strides in floats.
+/// kAttentionRows of them at most, and where their results go. Strides in values.
+template <class T>
 struct Queries {
-  const float* q;
+  const T* q;
   std::int64_t token_stride, head_stride;
-  float* out;
+  T* out;
   std::int64_t out_token_stride, out_head_stride;
   std::int64_t group, begin, end;
 };
 
-/// Floats of scratch memory that attend() needs.
+/// Floats of scratch memory that attend() needs, best at an address that 64 divides.
+template <class T>
 HARNESS_INLINE std::int64_t attention_scratch(std::int64_t e) {
-  return kAttentionRows * (e + padded_head_dim(e));
+  return kAttentionRows * (laid_out_features<T>(e) * static_cast<std::int64_t>(sizeof(T)) /
+                               static_cast<std::int64_t>(sizeof(float)) +
+                           value_width(e));
 }
 
 /// out = softmax(scale * q k^T) v over the keys that each token sees: itself and the window - 1
-/// before it. Exponentials by exp.h, sums in float32.
-void attend(const Queries& queries, const Panels& panels, std::int64_t e, std::int64_t window,
-            float scale, float* scratch);
+/// before it. Exponentials by exp.h, sums in float32; in bfloat16 the weights of the values are
+/// rounded to it before they are multiplied, the results after.
+void attend(const Queries<float>& queries, const Panels<float>& panels, std::int64_t e,
+            std::int64_t window, float scale, float* scratch);
+void attend(const Queries<Bf16>& queries, const Panels<Bf16>& panels, std::int64_t e,
+            std::int64_t window, float scale, float* scratch);
 
 }  // namespace harness::cpu

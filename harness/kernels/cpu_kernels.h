@@ -72,6 +72,11 @@ const CpuKernels& avx512_kernels();
 /// Foundation, byte and word, doubleword, vector length.
 bool cpu_has_avx512();
 
+/// Products of AMX's tiles, which the system lets this process use; bf16: and AVX-512's
+/// conversions.
+bool cpu_has_amx_int8();
+bool cpu_has_amx_bf16();
+
 /// Those that this machine can run, the fastest first; the last is the plain reference.
 const std::vector<const CpuKernels*>& supported_cpu_kernels();
 

@@ -2,21 +2,12 @@
 
 #include <immintrin.h>
 
+#include "harness/kernels/amx_tiles.h"
 #include "harness/kernels/integer_cpu.h"
 
 namespace harness::kernels {
 namespace {
 
-/// What the tile registers are: all of 16 rows of 64 bytes.
-struct alignas(64) TileShapes {
-  std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
-  std::uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-  std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-};
-// Static: the intrinsic tells the compiler of no more than the first bytes that it reads.
-constexpr TileShapes kShapes;
-
-constexpr std::int64_t kRowBytes = 64;                           // of every tile
 constexpr std::int64_t kSumBytes = kPanelOutputs * sizeof(int);  // from row to row of the sums
 constexpr std::int64_t kBlockSums = kTileRows * kPanelOutputs;
 constexpr std::int64_t kHalf = kPanelOutputs / 2;
@@ -26,10 +17,10 @@ void one_block(const std::uint8_t* x, const std::int8_t* panel, std::int64_t ste
   _tile_zero(0);
   _tile_zero(1);
   for (std::int64_t step = 0; step < steps; ++step) {
-    _tile_loadd(4, x, kRowBytes);
-    _tile_loadd(6, panel, kRowBytes);
+    _tile_loadd(4, x, kTileRowBytes);
+    _tile_loadd(6, panel, kTileRowBytes);
     _tile_dpbusd(0, 4, 6);
-    _tile_loadd(7, panel + kTileBytes, kRowBytes);
+    _tile_loadd(7, panel + kTileBytes, kTileRowBytes);
     _tile_dpbusd(1, 4, 7);
     x += kTileBytes;
     panel += kPanelStepBytes;
@@ -46,12 +37,12 @@ void two_blocks(const std::uint8_t* x, const std::uint8_t* below, const std::int
   _tile_zero(2);
   _tile_zero(3);
   for (std::int64_t step = 0; step < steps; ++step) {
-    _tile_loadd(4, x, kRowBytes);
-    _tile_loadd(6, panel, kRowBytes);
+    _tile_loadd(4, x, kTileRowBytes);
+    _tile_loadd(6, panel, kTileRowBytes);
     _tile_dpbusd(0, 4, 6);
-    _tile_loadd(7, panel + kTileBytes, kRowBytes);
+    _tile_loadd(7, panel + kTileBytes, kTileRowBytes);
     _tile_dpbusd(1, 4, 7);
-    _tile_loadd(5, below, kRowBytes);
+    _tile_loadd(5, below, kTileRowBytes);
     _tile_dpbusd(2, 5, 6);
     _tile_dpbusd(3, 5, 7);
     x += kTileBytes;
@@ -75,7 +66,7 @@ void product(const std::uint8_t* x, std::int64_t block_bytes, std::int64_t rows,
 }  // namespace
 
 const IntegerKernel& amx_integer_kernel() {
-  static constexpr IntegerKernel kernel{"AMX", [] { _tile_loadconfig(&kShapes); },
+  static constexpr IntegerKernel kernel{"AMX", [] { _tile_loadconfig(&kTileShapes); },
                                         [] { _tile_release(); }, product};
   return kernel;
 }

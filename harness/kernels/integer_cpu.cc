@@ -1,9 +1,5 @@
 #include "harness/kernels/integer_cpu.h"
 
-#include <cpuid.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include <algorithm>
 
 #include "harness/kernels/clones.h"
@@ -12,16 +8,6 @@
 namespace harness::kernels {
 
 namespace {
-
-/// Whether the processor has AMX's int8 products, and the system lets this process use them (Linux:
-/// it asks for the tiles' state first).
-bool amx_usable() {
-  constexpr unsigned kTile = 1u << 24, kInt8 = 1u << 25;       // of leaf 7's edx
-  constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM
-  unsigned eax, ebx, ecx, edx;
-  return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && (edx & kTile) && (edx & kInt8) &&
-         syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
-}
 
 template <class T>
 HARNESS_INLINE void scale_rows(const std::int32_t* sums, std::int64_t rows, std::int64_t outputs,
@@ -109,7 +95,7 @@ const IntegerKernel& portable_integer_kernel() {
 const std::vector<const IntegerKernel*>& supported_integer_kernels() {
   static const std::vector<const IntegerKernel*> supported = [] {
     std::vector<const IntegerKernel*> result;
-    if (amx_usable()) result.push_back(&amx_integer_kernel());
+    if (cpu_has_amx_int8()) result.push_back(&amx_integer_kernel());
     if (cpu_has_avx512() && __builtin_cpu_supports("avx512vnni"))
       result.push_back(&vnni_integer_kernel());
     result.push_back(&portable_integer_kernel());

@@ -6,19 +6,20 @@
 
 #include "harness/kernels/attention.h"
 
-// Causal attention in float32 beside at::scaled_dot_product_attention on repeated heads. Throws
-// where the two differ. Turn by turn, with medians:
+// Causal attention in float32 and bfloat16 beside at::scaled_dot_product_attention on repeated
+// heads. Throws where the two differ. Turn by turn, with medians:
 //   attention_bench --benchmark_enable_random_interleaving=true --benchmark_repetitions=5
 //       --benchmark_report_aggregates_only=true
 
 namespace {
 
-void attention(benchmark::State& state) {
+void attention(benchmark::State& state, at::ScalarType dtype) {
   const auto batch = state.range(1), tokens = state.range(4), e = state.range(5);
   const std::int64_t group = state.range(2) / state.range(3);
+  const double bound = dtype == at::kFloat ? 1e-4 : 3e-2;
   const c10::InferenceMode inference;
   auto heads = [&](std::int64_t count) {
-    return at::randn({batch, tokens, count, e}).transpose(1, 2);
+    return at::randn({batch, tokens, count, e}).to(dtype).transpose(1, 2);
   };
   const at::Tensor q = heads(state.range(2)), k = heads(state.range(3)), v = heads(state.range(3));
   auto repeated = [&](const at::Tensor& x) {
@@ -27,20 +28,24 @@ void attention(benchmark::State& state) {
   auto composed = [&] {
     return at::scaled_dot_product_attention(q, repeated(k), repeated(v), {}, 0.0, true);
   };
-  if (!at::allclose(harness::causal_attention(q, k, v, {}), composed(), 1e-4, 1e-4))
+  if (!at::allclose(harness::causal_attention(q, k, v, {}), composed(), bound, bound))
     throw std::runtime_error("causal_attention differs from scaled_dot_product_attention");
   for (auto _ : state)
     benchmark::DoNotOptimize(state.range(0) ? composed() : harness::causal_attention(q, k, v, {}));
 }
 
-BENCHMARK(attention)
-    ->ArgNames({"torch", "batch", "heads", "kv_heads", "tokens", "head_dim"})
-    ->ArgsProduct({{0, 1}, {1}, {9}, {3}, {1, 4, 16, 40, 64, 100, 256, 2048}, {64}})
-    ->ArgsProduct({{0, 1}, {16}, {4}, {4}, {1, 8, 32, 100}, {16}})
-    ->ArgsProduct({{0, 1}, {2}, {9}, {3}, {2048}, {64}})
-    ->ArgsProduct({{0, 1}, {1}, {32}, {8}, {128, 1024}, {128}})
-    ->ArgsProduct({{0, 1}, {1}, {12}, {12}, {1024}, {64}})
-    ->Unit(benchmark::kMicrosecond)
-    ->UseRealTime();
+void shapes(benchmark::internal::Benchmark* benchmark) {
+  benchmark->ArgNames({"torch", "batch", "heads", "kv_heads", "tokens", "head_dim"})
+      ->ArgsProduct({{0, 1}, {1}, {9}, {3}, {1, 4, 16, 40, 64, 100, 256, 2048}, {64}})
+      ->ArgsProduct({{0, 1}, {16}, {4}, {4}, {1, 8, 32, 100}, {16}})
+      ->ArgsProduct({{0, 1}, {2}, {9}, {3}, {2048}, {64}})
+      ->ArgsProduct({{0, 1}, {1}, {32}, {8}, {128, 1024}, {128}})
+      ->ArgsProduct({{0, 1}, {1}, {12}, {12}, {1024}, {64}})
+      ->Unit(benchmark::kMicrosecond)
+      ->UseRealTime();
+}
+
+BENCHMARK_CAPTURE(attention, float32, at::kFloat)->Apply(shapes);
+BENCHMARK_CAPTURE(attention, bfloat16, at::kBFloat16)->Apply(shapes);
 
 }  // namespace
