@@ -24,7 +24,7 @@ echo "| run | perplexity | mean NLL | tokens/s | tokens a CPU second |"
 echo "|---|---|---|---|---|"
 "$harness" sql "select r.label, p.value, n.value, 2048 * p.count / a.wall_seconds,
     2048 * p.count / a.cpu_seconds
-  from experiment_runs r join run_stages using (run_key) join stages s on s.key = stage_key and s.kind = 'eval'
+  from experiment_runs r join run_stages using (run_key) join stages s on s.key = run_stages.stage_key and s.kind = 'eval'
   join attempts a on a.stage_key = s.key and a.status = 'succeeded' join metrics p on p.attempt = a.id and p.name = 'perplexity'
   join metrics n on n.attempt = a.id and n.name = 'nll'
   order by r.position" --csv --db "$folder/results.sqlite" | tail -n +2 |
