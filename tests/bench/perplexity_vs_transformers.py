@@ -109,13 +109,11 @@ def compare(arguments, folder, ids_file, dtype):
             results[side].append(run(side, best[side]))
             print(f"{dtype} {side}: {results[side][-1]}", file=sys.stderr, flush=True)
 
-    def median(side, key):
-        return statistics.median(result[key] for result in results[side])
+    return best, results
 
-    for side in ("harness", "transformers"):
-        yield (dtype, side, best[side], median(side, "tokens_per_second"),
-               median(side, "cpu_seconds_per_window"), median(side, "peak_mb"), median(side, "nll"),
-               median("matrix", "gflops"))
+
+def with_range(values, form):
+    return f"{statistics.median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
 
 
 def processor():
@@ -125,30 +123,42 @@ def processor():
     return platform.machine()
 
 
-def table(arguments, rows):
+def table(arguments, measured):
     import torch
     import transformers
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True,
                             text=True).stdout.strip()
     lines = [
         "# Speed and memory of a perplexity pass", "",
-        f"SmolLM2-135M, windows of {WINDOW} tokens, {arguments.threads} threads, medians of {arguments.repeats}"
-        " turns (harness and transformers alternate, each at its best batch size of "
-        f"{', '.join(map(str, arguments.batches))}).", "",
+        f"SmolLM2-135M, windows of {WINDOW} tokens, {arguments.threads} threads, medians of {arguments.repeats} turns"
+        " and their range. In a turn the machine's matrix product (2048 x 2048 x 2048), the harness and transformers"
+        " follow each other, each side at its best batch size of"
+        f" {', '.join(map(str, arguments.batches))}; ratios and shares are of one turn.", "",
         f"- {processor()}; torch {torch.__version__} on both sides; transformers {transformers.__version__}"
         f" (uncompiled, sdpa); harness commit {commit} (tests/bench/perplexity_bench).",
         "- Command: `HARNESS_ORACLE_PYTHON=python3 bash tests/bench/perplexity_vs_transformers.sh "
         f"--repeats {arguments.repeats} --threads {arguments.threads} --windows {arguments.windows} --batches "
         f"{' '.join(map(str, arguments.batches))}`", "",
-        "| dtype | side | batch | tokens/s | CPU s / window | peak MB | mean NLL | share of matrix rate |",
+        "| dtype | side | batch | tokens/s | share of the matrix rate | CPU s / window | peak MB | mean NLL |",
         "|---|---|---|---|---|---|---|---|"]
-    for dtype, side, batch, speed, cpu, peak, nll, gflops in rows:
-        lines.append(f"| {dtype} | {side} | {batch} | {speed:.0f} | {cpu:.2f} | {peak:.0f} | {nll:.5f} | "
-                     f"{speed * GFLOP_PER_TOKEN / gflops:.0%} of {gflops:.0f} GFLOP/s |")
-    lines += ["", "| dtype | speed ratio | asked for | memory ratio | asked for |", "|---|---|---|---|---|"]
-    for harness, other in zip(rows[::2], rows[1::2]):
-        lines.append(f"| {harness[0]} | {harness[3] / other[3]:.2f} | {DTYPES[harness[0]]}, or 80% of the matrix "
-                     f"rate | {harness[5] / other[5]:.2f} | {MEMORY_RATIO} |")
+    for dtype, (best, results) in measured.items():
+        for side in best:
+            def values(key):
+                return [turn[key] for turn in results[side]]
+            shares = [turn["tokens_per_second"] * GFLOP_PER_TOKEN / matrix["gflops"]
+                      for turn, matrix in zip(results[side], results["matrix"])]
+            lines.append(f"| {dtype} | {side} | {best[side]} | {with_range(values('tokens_per_second'), '.0f')} | "
+                         f"{with_range(shares, '.0%')} | {with_range(values('cpu_seconds_per_window'), '.2f')} | "
+                         f"{statistics.median(values('peak_mb')):.0f} | {statistics.median(values('nll')):.5f} |")
+    lines += ["", "| dtype | GFLOP/s of the product | harness / transformers, tokens/s | asked for | memory | asked for |",
+              "|---|---|---|---|---|---|"]
+    for dtype, (_, results) in measured.items():
+        def ratios(key):
+            return [ours[key] / theirs[key] for ours, theirs in zip(results["harness"], results["transformers"])]
+        rates = [turn["gflops"] for turn in results["matrix"]]
+        lines.append(f"| {dtype} | {with_range(rates, '.0f')} | {with_range(ratios('tokens_per_second'), '.2f')} | "
+                     f"{DTYPES[dtype]}, or 80% of the matrix rate | {statistics.median(ratios('peak_mb')):.2f} | "
+                     f"{MEMORY_RATIO} |")
     return "\n".join(lines) + "\n"
 
 
@@ -176,8 +186,8 @@ def main():
         ids_file.write_bytes(ids.tobytes())
         # In a process of its own: on Linux children inherit the peak memory of the process that starts them.
         subprocess.run([sys.executable, __file__, "--convert", arguments.model, folder], check=True)
-        rows = [row for dtype in DTYPES for row in compare(arguments, folder, ids_file, dtype)]
-    text = table(arguments, rows)
+        measured = {dtype: compare(arguments, folder, ids_file, dtype) for dtype in DTYPES}
+    text = table(arguments, measured)
     print(text)
     arguments.out.parent.mkdir(exist_ok=True)
     arguments.out.write_text(text)
