@@ -31,8 +31,8 @@ for name in "${names[@]}"; do
   "$harness" run "experiments/$name.toml" --db "$database" ${SEEDS:+--set "sweep.model.seed=$SEEDS"} || [ $? = 1 ]
   write_results "$name" "${titles[$name]}" \
     "Command: \`${SEEDS:+SEEDS='$SEEDS' }bash experiments/world.sh results/results.sqlite $name\`." '' \
-    'The training seed is the unit: two calibration seeds are averaged inside each. Mean ± standard deviation over' \
-    'training seeds:' '' \
+    'The training seed is the unit: calibration seeds, where a run has several, are averaged inside each. Mean ± standard' \
+    'deviation over training seeds:' '' \
     "$(made_by report "$name" --query queries/by_training_seed.sql)" '' \
     'Differences, paired by training seed: mean ± standard error (in how many seeds it is above 0):' '' \
     "$(made_by report "$name" --query queries/against_ostquant.sql)" '' \
