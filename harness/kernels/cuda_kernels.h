@@ -19,6 +19,10 @@ int cuda_fake_quantize(DType dtype, const void* x, void* y, std::int64_t groups,
 int cuda_quantize(DType dtype, const void* w, void* codes, void* scales, void* zeros,
                   std::int64_t groups, std::int64_t group, const QuantizerParams& params,
                   std::int32_t* not_finite, CUstream_st* stream);
+/// float64 and float16 too.
+int cuda_straight_through_gradient(DType dtype, const void* x, const void* gradient, void* result,
+                                   std::int64_t groups, std::int64_t group,
+                                   const QuantizerParams& params, CUstream_st* stream);
 int cuda_token_nll(DType dtype, const void* logits, const std::int64_t* targets, float* nll,
                    std::int64_t rows, std::int64_t vocabulary, CUstream_st* stream);
 

@@ -58,6 +58,16 @@ bool quantize_on_cuda(const at::Tensor& w, at::Tensor& codes, at::Tensor& scales
   return flag.all_finite();
 }
 
+void straight_through_gradient_on_cuda(const at::Tensor& x, const at::Tensor& gradient,
+                                       at::Tensor& result, std::int64_t group,
+                                       const QuantizerParams& params) {
+  const c10::cuda::CUDAGuard guard(x.device());
+  check(cuda_straight_through_gradient(kernel_dtype(x, "x"), x.const_data_ptr(),
+                                       gradient.const_data_ptr(), result.mutable_data_ptr(),
+                                       x.numel() / group, group, params, stream_of(x)),
+        "straight_through_gradient");
+}
+
 void token_nll_on_cuda(const at::Tensor& logits, const at::Tensor& targets, at::Tensor& nll) {
   const c10::cuda::CUDAGuard guard(logits.device());
   check(cuda_token_nll(kernel_dtype(logits, "logits"), logits.const_data_ptr(),

@@ -17,6 +17,10 @@ bool fake_quantize_on_cuda(const at::Tensor& x, at::Tensor& y, std::int64_t grou
                            const QuantizerParams& params);
 bool quantize_on_cuda(const at::Tensor& w, at::Tensor& codes, at::Tensor& scales, at::Tensor& zeros,
                       std::int64_t group, const QuantizerParams& params);
+/// @param gradient as x, in the same order of dimensions; result too, and none of the other two
+void straight_through_gradient_on_cuda(const at::Tensor& x, const at::Tensor& gradient,
+                                       at::Tensor& result, std::int64_t group,
+                                       const QuantizerParams& params);
 void token_nll_on_cuda(const at::Tensor& logits, const at::Tensor& targets, at::Tensor& nll);
 
 /// The kernels' name of a tensor's dtype.

@@ -19,6 +19,10 @@ bool quantize_on_cuda(const at::Tensor&, at::Tensor&, at::Tensor&, at::Tensor&, 
                       const QuantizerParams&) {
   no_cuda();
 }
+void straight_through_gradient_on_cuda(const at::Tensor&, const at::Tensor&, at::Tensor&,
+                                       std::int64_t, const QuantizerParams&) {
+  no_cuda();
+}
 void token_nll_on_cuda(const at::Tensor&, const at::Tensor&, at::Tensor&) { no_cuda(); }
 
 }  // namespace harness::kernels

@@ -1,0 +1,137 @@
+// CUDA against the CPU: the same bits where nothing is said, else a bound. Skips where there is no
+// GPU (or a build without CUDA).
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+#include <gmock/gmock.h>
+
+#include <limits>
+
+#include "harness/kernels/ops.h"
+#include "harness/kernels/straight_through.h"
+#include "tests/support/support.h"
+
+namespace harness {
+namespace {
+
+constexpr at::ScalarType kDtypes[] = {at::kFloat, at::kDouble, at::kBFloat16, at::kHalf};
+
+class CudaKernels : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!at::hasCUDA()) GTEST_SKIP() << "needs a CUDA device and a build linked with CUDA";
+  }
+};
+
+at::Tensor random(at::IntArrayRef shape, std::uint64_t seed) {
+  return at::randn(shape, at::detail::createCPUGenerator(seed), at::kFloat) * 3.0;
+}
+
+TEST_F(CudaKernels, FakeQuantizeGivesTheBitsOfTheCpu) {
+  for (at::ScalarType dtype : kDtypes)
+    for (bool symmetric : {false, true})
+      for (std::int64_t width : {1, 31, 64, 576, 2048, 2049, 5000})
+        for (int bits : {2, 4, 8}) {
+          const QuantSpec spec{bits, 0, symmetric, 0.95};
+          const at::Tensor x = random({17, width}, 1).to(dtype);
+          EXPECT_TRUE(at::equal(fake_quantize(x.to(at::kCUDA), spec, "x").cpu(),
+                                fake_quantize(x, spec, "x")))
+              << c10::toString(dtype) << ", width " << width << ", bits " << bits;
+        }
+}
+
+TEST_F(CudaKernels, QuantizeWeightGivesTheBitsOfTheCpu) {
+  for (at::ScalarType dtype : kDtypes)
+    for (bool symmetric : {false, true})
+      for (bool mse_clip : {false, true})
+        for (std::int64_t group : {0, 37, 370}) {
+          const QuantSpec spec{4, group, symmetric, 1.0};
+          const at::Tensor w = random({9, 3700}, 2).to(dtype);
+          const QuantizedWeight found = quantize_weight(w.to(at::kCUDA), spec, mse_clip, "w");
+          const QuantizedWeight expected = quantize_weight(w, spec, mse_clip, "w");
+          EXPECT_TRUE(at::equal(found.codes.cpu(), expected.codes));
+          EXPECT_TRUE(at::equal(found.scales.cpu(), expected.scales));
+          EXPECT_TRUE(at::equal(found.dequantize(dtype).cpu(), expected.dequantize(dtype)));
+        }
+}
+
+TEST_F(CudaKernels, NanNamesTheTensorAndTheIndex) {
+  at::Tensor x = at::ones({4, 5000}, at::TensorOptions(at::kBFloat16).device(at::kCUDA));
+  x[2][4321] = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_THAT(test::error_of([&] {
+                fake_quantize(x, {4, 0, false, 1.0}, "K of layer 2");
+              }),
+              testing::AllOf(testing::HasSubstr("K of layer 2"), testing::HasSubstr("[2, 4321]")));
+}
+
+TEST_F(CudaKernels, TokenNllAgreesWithTheCpu) {
+  for (at::ScalarType dtype : kDtypes)
+    for (std::int64_t vocabulary : {1, 300, 49152}) {
+      const at::Tensor logits = random({6, vocabulary}, 3).to(dtype);
+      const at::Tensor targets =
+          at::randint(vocabulary, {6}, at::detail::createCPUGenerator(4), at::kLong);
+      EXPECT_TRUE(at::allclose(token_nll(logits.to(at::kCUDA), targets.to(at::kCUDA)).cpu(),
+                               token_nll(logits, targets), 2e-6, 2e-6));
+    }
+}
+
+/// A rounding step of a dtype, from 1 to the next value, and that of the arithmetic on it.
+double step(at::ScalarType dtype) {
+  switch (dtype) {
+    case at::kDouble:
+      return 0x1p-52;
+    case at::kBFloat16:
+      return 0x1p-7;
+    case at::kHalf:
+      return 0x1p-10;
+    default:
+      return 0x1p-23;
+  }
+}
+double arithmetic_step(at::ScalarType dtype) {
+  return step(dtype == at::kDouble ? at::kDouble : at::kFloat);
+}
+
+/// |found - expected| within `units` steps of the arithmetic, one of the dtype's, relative, and a
+/// few of float16's smallest values, where no step is smaller.
+testing::AssertionResult near(const at::Tensor& found, const at::Tensor& expected,
+                              const at::Tensor& units) {
+  const at::ScalarType dtype = expected.scalar_type();
+  if (found.scalar_type() != dtype) return testing::AssertionFailure() << "another dtype";
+  const double least = dtype == at::kHalf ? 8 * 0x1p-24 : 0;
+  const at::Tensor wide = expected.to(at::kDouble);
+  const at::Tensor excess = (found.cpu().to(at::kDouble) - wide).abs() -
+                            (units * arithmetic_step(dtype) + wide.abs() * step(dtype) + least);
+  if (excess.le(0).all().item<bool>()) return testing::AssertionSuccess();
+  return testing::AssertionFailure()
+         << c10::toString(dtype) << ": beyond the bound by " << excess.max().item<double>();
+}
+// What passes through a value has the CPU's bits; only the sum over the group, whose share the
+// extremes get, runs in another order.
+TEST_F(CudaKernels, StraightThroughGradientIsNearTheCpus) {
+  const at::AutoGradMode recording(true);
+  auto gradient = [](const at::Tensor& x, const at::Tensor& by, const QuantSpec& spec,
+                     bool weight) {
+    const at::Tensor leaf = x.detach().clone().set_requires_grad(true);
+    (weight ? quantize_weight_straight_through(leaf, spec, "x")
+            : fake_quantize_straight_through(leaf, spec, "x"))
+        .backward(by);
+    return leaf.grad();
+  };
+  for (at::ScalarType dtype : kDtypes)
+    for (bool symmetric : {false, true})
+      for (bool weight : {false, true})
+        for (std::int64_t group : {1, 17, 64, 257, 4096, 5001, 14336}) {
+          const QuantSpec spec{4, group, symmetric, 0.95};
+          const at::Tensor x = random({19, 2 * group}, 5).to(dtype);
+          const at::Tensor by = random({19, 2 * group}, 6).to(dtype);
+          const at::Tensor expected = gradient(x, by, spec, weight);
+          const at::Tensor found = gradient(x.to(at::kCUDA), by.to(at::kCUDA), spec, weight);
+          const at::Tensor sizes = by.to(at::kDouble).abs().view({-1, group}).sum(-1, true);
+          EXPECT_TRUE(near(found.view({-1, group}), expected.view({-1, group}), 8 * sizes))
+              << "group " << group << ", symmetric " << symmetric << ", weight " << weight;
+        }
+}
+
+}  // namespace
+}  // namespace harness

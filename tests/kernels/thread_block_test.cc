@@ -1,0 +1,138 @@
+// What the CUDA kernels do in a block of threads, on the CPU: every index and every sum. The
+// threads of a phase run one after the other in a random order, so that what one of them needs of
+// another in the same phase goes wrong.
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <random>
+
+#include "harness/kernels/gradient_block.h"
+#include "harness/kernels/straight_through.h"
+
+namespace harness::kernels {
+namespace {
+
+class ShuffledBlock {
+ public:
+  explicit ShuffledBlock(int count) : threads(count), order_(static_cast<std::size_t>(count)) {
+    std::iota(order_.begin(), order_.end(), 0);
+  }
+  template <class Phase>
+  void each(Phase&& phase) const {
+    std::shuffle(order_.begin(), order_.end(), random_);
+    for (const int thread : order_) phase(thread);
+  }
+  const int threads;
+
+ private:
+  mutable std::vector<int> order_;
+  mutable std::mt19937 random_{5};
+};
+
+/// A stored type: its name in ATen, the step from 1 to its next value, and its smallest value.
+template <class T>
+struct Stored;
+template <>
+struct Stored<float> {
+  static constexpr at::ScalarType kDtype = at::kFloat;
+  static constexpr double kStep = 0x1p-23, kSmallest = 0x1p-149;
+};
+template <>
+struct Stored<double> {
+  static constexpr at::ScalarType kDtype = at::kDouble;
+  static constexpr double kStep = 0x1p-52, kSmallest = 0x1p-1074;
+};
+template <>
+struct Stored<Bf16> {
+  static constexpr at::ScalarType kDtype = at::kBFloat16;
+  static constexpr double kStep = 0x1p-7, kSmallest = 0x1p-133;
+};
+template <>
+struct Stored<Half> {
+  static constexpr at::ScalarType kDtype = at::kHalf;
+  static constexpr double kStep = 0x1p-10, kSmallest = 0x1p-24;
+};
+
+template <class T>
+class ThreadBlock : public testing::Test {
+ protected:
+  using C = Compute<T>;
+  static constexpr at::ScalarType kDtype = Stored<T>::kDtype;
+  static constexpr at::ScalarType kCompute = Stored<C>::kDtype;
+
+  at::Tensor random(at::IntArrayRef shape) {
+    return at::randn(shape, generator_, at::kDouble).to(kDtype);
+  }
+  /// What a kernel has to overwrite.
+  static at::Tensor unwritten(const at::Tensor& like) {
+    return at::full_like(like, std::numeric_limits<double>::quiet_NaN());
+  }
+  template <class U = T>
+  static const U* data(const at::Tensor& x) {
+    return static_cast<const U*>(x.const_data_ptr());
+  }
+  static T* output(at::Tensor& y) { return static_cast<T*>(y.mutable_data_ptr()); }
+
+  /// Within `units` steps of the arithmetic, absolute, one of the stored type's, relative, and a
+  /// few of its smallest values, where no step is smaller.
+  static bool close(const at::Tensor& found, const at::Tensor& expected, const at::Tensor& units) {
+    const at::Tensor wide = expected.to(at::kDouble);
+    const at::Tensor allowed =
+        units * Stored<C>::kStep + wide.abs() * Stored<T>::kStep + 8 * Stored<T>::kSmallest;
+    return (found.to(at::kDouble) - wide).abs().le(allowed).all().item<bool>();
+  }
+  static bool close(const at::Tensor& found, const at::Tensor& expected, double units) {
+    return close(found, expected, at::full({1}, units, at::kDouble));
+  }
+
+  at::Generator generator_ = at::detail::createCPUGenerator(9);
+};
+using StoredTypes = testing::Types<float, double, Bf16, Half>;
+TYPED_TEST_SUITE(ThreadBlock, StoredTypes);
+
+// The sums run in another order than the CPU's; all else is the same.
+TYPED_TEST(ThreadBlock, GradientIsTheCpus) {
+  using T = TypeParam;
+  const at::AutoGradMode recording(true);
+  for (const std::int64_t group : {1, 2, 16, 17, 100, 256, 257, 1000, 4096, 5001})
+    for (const bool symmetric : {false, true})
+      for (const bool weight : {false, true}) {
+        const std::int64_t at_once = kRowThreads / team_size(group), groups = 2 * at_once + 1;
+        const QuantSpec spec{3, group, symmetric, 0.9};
+        const at::Tensor x = this->random({1, groups * group}), by = this->random(x.sizes());
+        const at::Tensor leaf = x.clone().set_requires_grad(true);
+        (weight ? quantize_weight_straight_through(leaf, spec, "x")
+                : fake_quantize_straight_through(leaf, spec, "x"))
+            .backward(by);
+
+        const QuantizerParams params{!symmetric ? Scheme::asymmetric
+                                     : weight   ? Scheme::symmetric_weight
+                                                : Scheme::symmetric_activation,
+                                     3, 0.9, false};
+        at::Tensor found = this->unwritten(x);
+        GradientShared<Compute<T>> shared;
+        const ShuffledBlock block(kRowThreads);
+        for (std::int64_t g = 0; g < groups; g += at_once)
+          gradient_of_groups(block, this->data(x) + g * group, this->data(by) + g * group,
+                             this->output(found) + g * group, std::min(at_once, groups - g), group,
+                             params, shared);
+        const at::Tensor sizes = by.to(at::kDouble).abs().view({groups, group}).sum(-1, true);
+        EXPECT_TRUE(
+            this->close(found.view({groups, group}), leaf.grad().view({groups, group}), 8 * sizes))
+            << "group " << group << ", symmetric " << symmetric << ", weight " << weight;
+      }
+}
+
+TYPED_TEST(ThreadBlock, NanStaysNan) {
+  for (const std::uint32_t bits : {0x7fc00000u, 0x7fffffffu, 0xffffffffu})
+    EXPECT_TRUE(std::isnan(
+        to_compute(cast_to<TypeParam>(static_cast<Compute<TypeParam>>(float_of(bits))))));
+}
+
+}  // namespace
+}  // namespace harness::kernels
