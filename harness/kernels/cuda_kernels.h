@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "harness/kernels/float_types.h"
+#include "harness/kernels/hadamard_matrix.h"
 #include "harness/kernels/quantize_scalar.h"
 
 struct CUstream_st;  // cudaStream_t is a pointer to it
@@ -25,5 +26,13 @@ int cuda_straight_through_gradient(DType dtype, const void* x, const void* gradi
                                    const QuantizerParams& params, CUstream_st* stream);
 int cuda_token_nll(DType dtype, const void* logits, const std::int64_t* targets, float* nll,
                    std::int64_t rows, std::int64_t vocabulary, CUstream_st* stream);
+
+/// hadamard_transform() (hadamard.h) of `values` values, rows one after the other.
+/// @param signs as hadamard_cpu.h has them, on the device, from a multiple of 16 bytes on
+int cuda_hadamard(DType dtype, const void* x, void* y, std::int64_t values,
+                  const HadamardOrder& order, std::int64_t inner, const void* signs,
+                  CUstream_st* stream);
+/// Whether the current device's shared memory holds a segment.
+bool cuda_hadamard_fits(DType dtype, const HadamardOrder& order, std::int64_t inner);
 
 }  // namespace harness::kernels

@@ -76,4 +76,15 @@ void token_nll_on_cuda(const at::Tensor& logits, const at::Tensor& targets, at::
         "token_nll");
 }
 
+bool hadamard_on_cuda(const at::Tensor& x, at::Tensor& y, const HadamardOrder& order,
+                      std::int64_t inner, const at::Tensor& signs) {
+  const c10::cuda::CUDAGuard guard(x.device());
+  const DType dtype = kernel_dtype(x, "x");
+  if (!cuda_hadamard_fits(dtype, order, inner)) return false;
+  check(cuda_hadamard(dtype, x.const_data_ptr(), y.mutable_data_ptr(), x.numel(), order, inner,
+                      signs.const_data_ptr(), stream_of(x)),
+        "hadamard");
+  return true;
+}
+
 }  // namespace harness::kernels

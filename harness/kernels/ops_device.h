@@ -5,6 +5,7 @@
 #include <string>
 
 #include "harness/core/format.h"
+#include "harness/kernels/hadamard_matrix.h"
 #include "harness/kernels/quantize_scalar.h"
 
 namespace harness::kernels {
@@ -22,6 +23,11 @@ void straight_through_gradient_on_cuda(const at::Tensor& x, const at::Tensor& gr
                                        at::Tensor& result, std::int64_t group,
                                        const QuantizerParams& params);
 void token_nll_on_cuda(const at::Tensor& logits, const at::Tensor& targets, at::Tensor& nll);
+
+/// @param signs [m, m] in the type of the arithmetic, as hadamard_cpu.h has them
+/// @return false where a segment does not fit the device's shared memory; y is then as it was
+bool hadamard_on_cuda(const at::Tensor& x, at::Tensor& y, const HadamardOrder& order,
+                      std::int64_t inner, const at::Tensor& signs);
 
 /// The kernels' name of a tensor's dtype.
 /// @throws Error for a dtype that is not one of float32, float64, bfloat16, float16

@@ -25,4 +25,9 @@ void straight_through_gradient_on_cuda(const at::Tensor&, const at::Tensor&, at:
 }
 void token_nll_on_cuda(const at::Tensor&, const at::Tensor&, at::Tensor&) { no_cuda(); }
 
+bool hadamard_on_cuda(const at::Tensor&, at::Tensor&, const HadamardOrder&, std::int64_t,
+                      const at::Tensor&) {
+  no_cuda();
+}
+
 }  // namespace harness::kernels

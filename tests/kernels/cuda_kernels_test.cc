@@ -7,6 +7,7 @@
 
 #include <limits>
 
+#include "harness/kernels/hadamard.h"
 #include "harness/kernels/ops.h"
 #include "harness/kernels/straight_through.h"
 #include "tests/support/support.h"
@@ -106,6 +107,10 @@ testing::AssertionResult near(const at::Tensor& found, const at::Tensor& expecte
   return testing::AssertionFailure()
          << c10::toString(dtype) << ": beyond the bound by " << excess.max().item<double>();
 }
+testing::AssertionResult near(const at::Tensor& found, const at::Tensor& expected, double units) {
+  return near(found, expected, at::full({1}, units, at::kDouble));
+}
+
 // What passes through a value has the CPU's bits; only the sum over the group, whose share the
 // extremes get, runs in another order.
 TEST_F(CudaKernels, StraightThroughGradientIsNearTheCpus) {
@@ -131,6 +136,34 @@ TEST_F(CudaKernels, StraightThroughGradientIsNearTheCpus) {
           EXPECT_TRUE(near(found.view({-1, group}), expected.view({-1, group}), 8 * sizes))
               << "group " << group << ", symmetric " << symmetric << ", weight " << weight;
         }
+}
+
+// 53248 values of float64 are more than any device's shared memory: the operations take those.
+TEST_F(CudaKernels, HadamardIsNearTheCpus) {
+  for (at::ScalarType dtype : kDtypes)
+    for (std::int64_t n :
+         {1, 2, 12, 14, 15, 16, 28, 64, 128, 300, 576, 896, 4096, 8960, 14336, 28672, 53248})
+      for (bool transposed : {false, true}) {
+        const at::Tensor x = random({33, n}, 7).to(dtype);
+        EXPECT_TRUE(near(hadamard_transform(x.to(at::kCUDA), 1, transposed),
+                         hadamard_transform(x, 1, transposed), 192))
+            << n;
+      }
+  for (at::ScalarType dtype : kDtypes)
+    for (std::int64_t heads : {9, 12, 32, 40})
+      for (std::int64_t inner : {3, 64, 80, 128}) {
+        const at::Tensor x = random({2, 7, heads * inner}, 8).to(dtype);
+        EXPECT_TRUE(
+            near(hadamard_transform(x.to(at::kCUDA), inner), hadamard_transform(x, inner), 192))
+            << heads << " x " << inner;
+      }
+}
+
+TEST_F(CudaKernels, HadamardOfAnyOrderOfDimensionsKeepsIt) {
+  const at::Tensor x = random({2, 5, 3, 128}, 9).to(at::kCUDA).transpose(1, 2);
+  const at::Tensor y = hadamard_transform(x);
+  EXPECT_EQ(y.strides(), x.strides());
+  EXPECT_TRUE(at::equal(y, hadamard_transform(x.contiguous())));
 }
 
 }  // namespace

@@ -12,6 +12,8 @@
 #include <random>
 
 #include "harness/kernels/gradient_block.h"
+#include "harness/kernels/hadamard.h"
+#include "harness/kernels/hadamard_block.h"
 #include "harness/kernels/straight_through.h"
 
 namespace harness::kernels {
@@ -125,6 +127,43 @@ TYPED_TEST(ThreadBlock, GradientIsTheCpus) {
         EXPECT_TRUE(
             this->close(found.view({groups, group}), leaf.grad().view({groups, group}), 8 * sizes))
             << "group " << group << ", symmetric " << symmetric << ", weight " << weight;
+      }
+}
+
+TYPED_TEST(ThreadBlock, HadamardIsTheTransform) {
+  using T = TypeParam;
+  using C = Compute<T>;
+  constexpr double kUntouched = 12345;
+  for (const std::int64_t n :
+       {1,   2,   4,   8,   12,  14,  15,  16,   28,   32,   36,   48,   64,    96,   128,
+        256, 300, 448, 512, 576, 896, 960, 1024, 2048, 4096, 8192, 8960, 14336, 16384})
+    for (const std::int64_t inner : {1, 3, 16, 80})
+      for (const bool transposed : {false, true}) {
+        if (n * inner > 16384) continue;
+        const HadamardOrder order = hadamard_order(n);
+        const HadamardPlan plan = hadamard_plan(order, inner);
+        const std::int64_t segment = plan.m * plan.width, tile = plan.segments * segment;
+        // Whole tiles and a part of one.
+        const std::int64_t rows = plan.segments == 1 ? 2 : plan.segments + 3;
+        const at::Tensor x = this->random({rows, n * inner});
+        std::vector<C> signs;
+        const std::vector<std::int8_t> matrix = paley_matrix(order.m);
+        for (std::int64_t a = 0; a < order.m; ++a)
+          for (std::int64_t b = 0; b < order.m; ++b)
+            signs.push_back(static_cast<C>(
+                matrix[static_cast<std::size_t>(transposed ? b * order.m + a : a * order.m + b)]));
+        std::vector<C> buffer(static_cast<std::size_t>(shared_values(plan)) + 64,
+                              static_cast<C>(kUntouched));
+        at::Tensor found = this->unwritten(x);
+        const ShuffledBlock block(plan.threads);
+        for (std::int64_t start = 0; start < x.numel(); start += tile)
+          hadamard_tile(block, plan, this->data(x) + start, this->output(found) + start,
+                        static_cast<int>(std::min(tile, x.numel() - start)), signs.data(),
+                        buffer.data());
+        const at::Tensor expected = hadamard_transform(x.to(at::kDouble), inner, transposed);
+        EXPECT_TRUE(this->close(found, expected, 64)) << n << " x " << inner << ", " << transposed;
+        for (std::size_t i = buffer.size() - 64; i < buffer.size(); ++i)
+          ASSERT_EQ(buffer[i], static_cast<C>(kUntouched)) << n << " x " << inner;
       }
 }
 
