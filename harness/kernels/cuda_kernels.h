@@ -35,4 +35,19 @@ int cuda_hadamard(DType dtype, const void* x, void* y, std::int64_t values,
 /// Whether the current device's shared memory holds a segment.
 bool cuda_hadamard_fits(DType dtype, const HadamardOrder& order, std::int64_t inner);
 
+// As transformer_cpu.h's; all dtypes. cos and sin are in the compute type.
+int cuda_rms_norm(DType dtype, const void* x, const void* weight, void* y, std::int64_t rows,
+                  std::int64_t columns, double epsilon, CUstream_st* stream);
+int cuda_swiglu(DType dtype, const void* gate, const void* up, void* y, std::int64_t n,
+                CUstream_st* stream);
+
+/// Of x and y [batch, heads, tokens, 2 * half], whose last dimension is dense. Strides in values.
+struct RotationShape {
+  std::int64_t batch, heads, tokens, half;
+  std::int64_t batch_stride, head_stride, token_stride;
+};
+/// @param cos, sin [tokens, half]
+int cuda_rotate(DType dtype, const void* x, const void* cos, const void* sin, void* y,
+                const RotationShape& shape, CUstream_st* stream);
+
 }  // namespace harness::kernels

@@ -87,4 +87,30 @@ bool hadamard_on_cuda(const at::Tensor& x, at::Tensor& y, const HadamardOrder& o
   return true;
 }
 
+void rms_norm_on_cuda(const at::Tensor& x, const at::Tensor& weight, at::Tensor& y,
+                      double epsilon) {
+  const c10::cuda::CUDAGuard guard(x.device());
+  check(cuda_rms_norm(kernel_dtype(x, "x"), x.const_data_ptr(), weight.const_data_ptr(),
+                      y.mutable_data_ptr(), x.numel() / x.size(-1), x.size(-1), epsilon,
+                      stream_of(x)),
+        "rms_norm");
+}
+
+void swiglu_on_cuda(const at::Tensor& gate, const at::Tensor& up, at::Tensor& y) {
+  const c10::cuda::CUDAGuard guard(gate.device());
+  check(cuda_swiglu(kernel_dtype(gate, "gate"), gate.const_data_ptr(), up.const_data_ptr(),
+                    y.mutable_data_ptr(), gate.numel(), stream_of(gate)),
+        "swiglu");
+}
+
+void rotate_on_cuda(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin,
+                    at::Tensor& y) {
+  const c10::cuda::CUDAGuard guard(x.device());
+  const RotationShape shape{x.size(0),   x.size(1),   x.size(2),  cos.size(1),
+                            x.stride(0), x.stride(1), x.stride(2)};
+  check(cuda_rotate(kernel_dtype(x, "x"), x.const_data_ptr(), cos.const_data_ptr(),
+                    sin.const_data_ptr(), y.mutable_data_ptr(), shape, stream_of(x)),
+        "rotate");
+}
+
 }  // namespace harness::kernels

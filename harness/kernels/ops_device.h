@@ -28,6 +28,11 @@ void token_nll_on_cuda(const at::Tensor& logits, const at::Tensor& targets, at::
 /// @return false where a segment does not fit the device's shared memory; y is then as it was
 bool hadamard_on_cuda(const at::Tensor& x, at::Tensor& y, const HadamardOrder& order,
                       std::int64_t inner, const at::Tensor& signs);
+// As transformer_ops.h has them; cos and sin in the type of the arithmetic, y of x's strides.
+void rms_norm_on_cuda(const at::Tensor& x, const at::Tensor& weight, at::Tensor& y, double epsilon);
+void swiglu_on_cuda(const at::Tensor& gate, const at::Tensor& up, at::Tensor& y);
+void rotate_on_cuda(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin,
+                    at::Tensor& y);
 
 /// The kernels' name of a tensor's dtype.
 /// @throws Error for a dtype that is not one of float32, float64, bfloat16, float16

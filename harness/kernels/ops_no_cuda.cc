@@ -29,5 +29,10 @@ bool hadamard_on_cuda(const at::Tensor&, at::Tensor&, const HadamardOrder&, std:
                       const at::Tensor&) {
   no_cuda();
 }
+void rms_norm_on_cuda(const at::Tensor&, const at::Tensor&, at::Tensor&, double) { no_cuda(); }
+void swiglu_on_cuda(const at::Tensor&, const at::Tensor&, at::Tensor&) { no_cuda(); }
+void rotate_on_cuda(const at::Tensor&, const at::Tensor&, const at::Tensor&, at::Tensor&) {
+  no_cuda();
+}
 
 }  // namespace harness::kernels

@@ -3,13 +3,16 @@
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
+#include <c10/core/InferenceMode.h>
 #include <gmock/gmock.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include <limits>
 
 #include "harness/kernels/hadamard.h"
 #include "harness/kernels/ops.h"
 #include "harness/kernels/straight_through.h"
+#include "harness/kernels/transformer_ops.h"
 #include "tests/support/support.h"
 
 namespace harness {
@@ -164,6 +167,75 @@ TEST_F(CudaKernels, HadamardOfAnyOrderOfDimensionsKeepsIt) {
   const at::Tensor y = hadamard_transform(x);
   EXPECT_EQ(y.strides(), x.strides());
   EXPECT_TRUE(at::equal(y, hadamard_transform(x.contiguous())));
+}
+
+// Another order of the sum, another exponential: 8 steps of the result, and one more rounding to
+// the dtype before the last product.
+TEST_F(CudaKernels, RmsNormAndSwigluAreNearTheCpus) {
+  const c10::InferenceMode inference;
+  for (at::ScalarType dtype : kDtypes)
+    for (std::int64_t columns : {1, 15, 64, 128, 576, 4096, 5001}) {
+      const double steps = 8 * step(dtype) / arithmetic_step(dtype);
+      const at::Tensor x = random({37, columns}, 10).to(dtype);
+      const at::Tensor y = random({37, columns}, 11).to(dtype);
+      const at::Tensor on_cuda = x.to(at::kCUDA);
+      const at::Tensor norm = rms_norm(x, y[0], 1e-5);
+      EXPECT_TRUE(near(rms_norm(on_cuda, y[0].to(at::kCUDA), 1e-5), norm,
+                       steps * norm.to(at::kDouble).abs()))
+          << columns;
+      const at::Tensor product = swiglu(x.clone(), y);
+      EXPECT_TRUE(
+          near(swiglu(on_cuda, y.to(at::kCUDA)), product, steps * product.to(at::kDouble).abs()))
+          << columns;
+    }
+}
+
+TEST_F(CudaKernels, RotationGivesTheBitsOfTheCpu) {
+  const c10::InferenceMode inference;
+  for (at::ScalarType dtype : kDtypes)
+    for (std::int64_t half : {1, 5, 32, 64}) {
+      const at::Tensor x = random({2, 11, 3, 2 * half}, 12).to(dtype).transpose(1, 2);
+      const at::Tensor angles =
+          random({11, half}, 13).to(dtype == at::kDouble ? at::kDouble : at::kFloat);
+      const at::Tensor cos = angles.cos(), sin = angles.sin();
+      const at::Tensor found = rotate_halves(x.to(at::kCUDA), cos.to(at::kCUDA), sin.to(at::kCUDA));
+      EXPECT_TRUE(at::equal(found.cpu(), rotate_halves(x, cos, sin))) << half;
+    }
+}
+
+TEST_F(CudaKernels, NoRowsGiveNoValues) {
+  const c10::InferenceMode inference;
+  const at::Tensor x = at::zeros({0, 64}, at::TensorOptions(at::kBFloat16).device(at::kCUDA));
+  const at::Tensor heads = x.view({1, 2, 0, 64});
+  const at::Tensor angles = at::zeros({0, 32}, at::TensorOptions(at::kFloat).device(at::kCUDA));
+  EXPECT_EQ(hadamard_transform(x).numel(), 0);
+  EXPECT_EQ(rms_norm(x, at::ones({64}, x.options()), 1e-5).numel(), 0);
+  EXPECT_EQ(swiglu(x, x).numel(), 0);
+  EXPECT_EQ(rotate_halves(heads, angles, angles).numel(), 0);
+}
+
+// What indices of 32 bits would miss. Takes 13 GB of the device.
+TEST_F(CudaKernels, MoreThanTwoToThe31ValuesAreAllReached) {
+  const at::AutoGradMode recording(true);
+  const std::int64_t columns = 64, rows = (std::int64_t{1} << 31) / columns + 3;
+  const at::Tensor last = random({3, columns}, 14).to(at::kBFloat16);
+  at::Tensor x = at::zeros({rows, columns}, last.options().device(at::kCUDA));
+  x.slice(0, rows - 3).copy_(last);
+  auto end = [&](const at::Tensor& y) { return y.slice(0, rows - 3).cpu(); };
+  EXPECT_TRUE(near(end(hadamard_transform(x)), hadamard_transform(last), 192));
+  const QuantSpec spec{4, 0, false, 1.0};
+  auto gradient = [&](const at::Tensor& values) {
+    const at::Tensor leaf = values.detach().set_requires_grad(true);
+    return torch::autograd::grad({fake_quantize_straight_through(leaf, spec, "x")}, {leaf},
+                                 {values.detach()})[0];
+  };
+  EXPECT_TRUE(near(end(gradient(x)), gradient(last), 8 * 64 * 10));
+  const c10::InferenceMode inference;
+  const at::Tensor weight = at::ones({columns}, last.options());
+  EXPECT_TRUE(at::allclose(end(rms_norm(x, weight.to(at::kCUDA), 1e-5)).to(at::kFloat),
+                           rms_norm(last, weight, 1e-5).to(at::kFloat), 0x1p-6, 0));
+  EXPECT_TRUE(at::allclose(end(swiglu(x, x)).to(at::kFloat),
+                           swiglu(last.clone(), last).to(at::kFloat), 0x1p-6, 0));
 }
 
 }  // namespace

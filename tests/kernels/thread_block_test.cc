@@ -4,6 +4,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
+#include <c10/core/InferenceMode.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -15,6 +16,8 @@
 #include "harness/kernels/hadamard.h"
 #include "harness/kernels/hadamard_block.h"
 #include "harness/kernels/straight_through.h"
+#include "harness/kernels/transformer_block.h"
+#include "harness/kernels/transformer_ops.h"
 
 namespace harness::kernels {
 namespace {
@@ -165,6 +168,61 @@ TYPED_TEST(ThreadBlock, HadamardIsTheTransform) {
         for (std::size_t i = buffer.size() - 64; i < buffer.size(); ++i)
           ASSERT_EQ(buffer[i], static_cast<C>(kUntouched)) << n << " x " << inner;
       }
+}
+
+TYPED_TEST(ThreadBlock, RmsNormIsTheFormula) {
+  using T = TypeParam;
+  const c10::InferenceMode inference;
+  for (const std::int64_t columns : {1, 15, 64, 100, 128, 576, 4096, 5001}) {
+    const std::int64_t at_once = kRowThreads / team_size(columns), rows = at_once + 1;
+    const at::Tensor x = this->random({rows, columns}), weight = this->random({columns});
+    at::Tensor found = this->unwritten(x);
+    Compute<T> squares[kRowThreads];
+    const ShuffledBlock block(kRowThreads);
+    for (std::int64_t row = 0; row < rows; row += at_once)
+      rms_norm_of_rows(block, this->data(x) + row * columns, this->data(weight),
+                       this->output(found) + row * columns, rows - row, columns,
+                       static_cast<Compute<T>>(1e-3), squares);
+    const at::Tensor expected =
+        rms_norm(x.to(at::kDouble), weight.to(at::kDouble), 1e-3);  // one more rounding in T
+    EXPECT_TRUE(this->close(found, expected,
+                            expected.abs() * Stored<T>::kStep / Stored<Compute<T>>::kStep * 4))
+        << columns;
+  }
+}
+
+TYPED_TEST(ThreadBlock, SwigluIsTheFormula) {
+  const c10::InferenceMode inference;
+  for (const std::int64_t n : {1, 255, 2048}) {
+    const at::Tensor gate = this->random({n}) * 4, up = this->random({n});
+    at::Tensor found = this->unwritten(gate);
+    swiglu_of(ShuffledBlock(kRowThreads), this->data(gate), this->data(up), this->output(found),
+              static_cast<int>(n));
+    const at::Tensor g = gate.to(at::kDouble), expected = g * g.sigmoid() * up.to(at::kDouble);
+    EXPECT_TRUE(this->close(
+        found, expected,
+        expected.abs() * Stored<TypeParam>::kStep / Stored<Compute<TypeParam>>::kStep * 4))
+        << n;
+  }
+}
+
+TYPED_TEST(ThreadBlock, RotationHasTheBitsOfTheCpu) {
+  using C = Compute<TypeParam>;
+  const c10::InferenceMode inference;
+  for (const std::int64_t half : {1, 5, 32, 64}) {
+    const std::int64_t heads = 7, tokens = 3;
+    const at::Tensor x = this->random({1, tokens, heads, 2 * half}).transpose(1, 2);
+    const at::Tensor angles = at::randn({tokens, half}, at::kDouble).to(this->kCompute);
+    const at::Tensor cos = angles.cos(), sin = angles.sin();
+    at::Tensor found = this->unwritten(x);
+    for (std::int64_t token = 0; token < tokens; ++token)
+      rotate_token(ShuffledBlock(kRowThreads), this->data(x) + token * x.stride(2),
+                   this->template data<C>(cos) + token * half,
+                   this->template data<C>(sin) + token * half,
+                   this->output(found) + token * x.stride(2), static_cast<int>(heads), x.stride(1),
+                   static_cast<int>(half));
+    EXPECT_TRUE(at::equal(found, rotate_halves(x, cos, sin))) << half;
+  }
 }
 
 TYPED_TEST(ThreadBlock, NanStaysNan) {
