@@ -98,6 +98,21 @@ HARNESS_INLINE Half from_compute<Half>(float x) {
   return {static_cast<std::uint16_t>(sign | magnitude)};
 }
 
+/// from_compute for any value: what is not a number becomes the quiet NaN. (CUDA's own NaN would be
+/// rounded up to a number.)
+template <class T>
+HARNESS_INLINE T cast_to(Compute<T> x) {
+  return from_compute<T>(x);
+}
+template <>
+HARNESS_INLINE Bf16 cast_to<Bf16>(float x) {
+  return x == x ? from_compute<Bf16>(x) : Bf16{0x7fc0};
+}
+template <>
+HARNESS_INLINE Half cast_to<Half>(float x) {
+  return x == x ? from_compute<Half>(x) : Half{0x7e00};
+}
+
 /// The largest finite value of a stored type, in its compute type.
 template <class T>
 HARNESS_INLINE Compute<T> largest_finite();

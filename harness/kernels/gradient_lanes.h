@@ -1,8 +1,7 @@
 #pragma once
 
-#include <cmath>
-
 #include "harness/kernels/cpu_kernels.h"
+#include "harness/kernels/gradient_scalar.h"
 #include "harness/kernels/grid_lanes.h"
 
 // The gradient of fake quantization, straight through the rounding (straight_through.h), in 16
@@ -12,42 +11,6 @@
 namespace harness::kernels {
 namespace {
 
-/// The values of a group that its scale hangs on, and what each of them gets of the scale's
-/// gradient: added to those that equal `high`, taken from those that equal `low`.
-struct ExtremeShares {
-  float high, low;
-  float of_high = 0, of_low = 0;
-};
-
-/// @param by_scale   gradient of the scale
-/// @param high_count values that equal shares.high
-HARNESS_INLINE void share_scale_gradient(const QuantizerParams& params, const Grid<float>& grid,
-                                         Extremes<float> extremes, float by_scale, float high_count,
-                                         float low_count, ExtremeShares& shares) {
-  const float floor = 1e-6f, clip = static_cast<float>(params.clip);
-  const float max = clip * extremes.max, min = clip * extremes.min;
-  const float by_extreme =
-      by_scale * static_cast<float>(params.clip / static_cast<double>(grid.highest));
-  if (params.scheme == Scheme::symmetric_activation) {
-    shares.of_high = shares.of_low = by_extreme / (high_count + low_count);
-    return;
-  }
-  // Below the floor, or on its own side of zero, an extreme has no part in the grid.
-  const bool has_high = max >= floor, has_low = min <= 0.0f;
-  if (params.scheme == Scheme::asymmetric) {
-    if (has_high) shares.of_high = by_extreme / high_count;
-    if (has_low) shares.of_low = by_extreme / low_count;
-    return;
-  }
-  const float step_high = larger(max, floor) / grid.highest;
-  const float step_low = smaller(min, 0.0f) / grid.lowest;
-  const float by_low =
-      by_scale * static_cast<float>(params.clip / static_cast<double>(-grid.lowest));
-  const float part = step_high == step_low ? 0.5f : 1.0f;
-  if (has_high && step_high >= step_low) shares.of_high = part * by_extreme / high_count;
-  if (has_low && step_low >= step_high) shares.of_low = part * by_low / low_count;
-}
-
 template <class L, class T>
 void gradient_of_group(const T* x, const T* gradient, T* result, std::int64_t group,
                        const QuantizerParams& params) {
@@ -56,11 +19,7 @@ void gradient_of_group(const T* x, const T* gradient, T* result, std::int64_t gr
   find_extremes_lanes<L>(x, group, extremes);
   const Grid<float> grid = make_grid(params, extremes, 1.0f);
   const GridLanes<L> lanes(grid, largest_finite<float>());
-  ExtremeShares shares{extremes.max, extremes.min};
-  if (params.scheme == Scheme::symmetric_activation) {
-    shares.high = larger(extremes.max, -extremes.min);
-    shares.low = -shares.high;
-  }
+  ExtremeShares<float> shares = extreme_shares(params, extremes);
   const F high = L::set(shares.high), low = L::set(shares.low);
 
   F by_scale = L::set(0.0f), high_count = by_scale, low_count = by_scale;

@@ -14,6 +14,7 @@
 
 #include "harness/core/error.h"
 #include "harness/kernels/hadamard_cpu.h"
+#include "harness/kernels/ops_device.h"
 
 namespace harness {
 namespace {
@@ -53,7 +54,7 @@ void on_cpu(const at::Tensor& x, at::Tensor& y, const HadamardOrder& order, std:
                    });
 }
 
-/// The same in ATen's operations, for every other device and dtype.
+/// The same in ATen's operations, for every other device, dtype and size.
 at::Tensor by_operations(const at::Tensor& x, const HadamardOrder& order, std::int64_t inner,
                          bool transposed) {
   at::Tensor y = x.scalar_type() == at::kDouble ? x : x.to(at::kFloat);
@@ -71,14 +72,20 @@ at::Tensor by_operations(const at::Tensor& x, const HadamardOrder& order, std::i
 
 at::Tensor transform(const at::Tensor& x, std::int64_t inner, bool transposed) {
   const HadamardOrder order = hadamard_order(x.size(-1) / inner);
-  const bool has_kernel =
-      x.is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kDouble ||
-                     x.scalar_type() == at::kBFloat16);
+  const bool has_kernel = x.is_cuda() || (x.is_cpu() && (x.scalar_type() == at::kFloat ||
+                                                         x.scalar_type() == at::kDouble ||
+                                                         x.scalar_type() == at::kBFloat16));
   if (!has_kernel) return by_operations(x, order, inner, transposed);
   // Rows are independent and lie along the last dimension: any dense order of the others will do.
   const bool as_it_lies = x.is_non_overlapping_and_dense() && x.stride(-1) == 1;
   const at::Tensor in = as_it_lies ? x : x.contiguous();
   at::Tensor out = at::empty_like(in);
+  if (x.is_cuda()) {
+    const at::ScalarType compute = x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+    const at::Tensor signs = signs_of(order.m, transposed, x.options().dtype(compute));
+    if (kernels::hadamard_on_cuda(in, out, order, inner, signs)) return out;
+    return by_operations(x, order, inner, transposed);
+  }
   if (x.scalar_type() == at::kFloat)
     on_cpu<float, float>(in, out, order, inner, transposed);
   else if (x.scalar_type() == at::kDouble)

@@ -58,12 +58,59 @@ bool quantize_on_cuda(const at::Tensor& w, at::Tensor& codes, at::Tensor& scales
   return flag.all_finite();
 }
 
+void straight_through_gradient_on_cuda(const at::Tensor& x, const at::Tensor& gradient,
+                                       at::Tensor& result, std::int64_t group,
+                                       const QuantizerParams& params) {
+  const c10::cuda::CUDAGuard guard(x.device());
+  check(cuda_straight_through_gradient(kernel_dtype(x, "x"), x.const_data_ptr(),
+                                       gradient.const_data_ptr(), result.mutable_data_ptr(),
+                                       x.numel() / group, group, params, stream_of(x)),
+        "straight_through_gradient");
+}
+
 void token_nll_on_cuda(const at::Tensor& logits, const at::Tensor& targets, at::Tensor& nll) {
   const c10::cuda::CUDAGuard guard(logits.device());
   check(cuda_token_nll(kernel_dtype(logits, "logits"), logits.const_data_ptr(),
                        targets.const_data_ptr<std::int64_t>(), nll.mutable_data_ptr<float>(),
                        logits.size(0), logits.size(1), stream_of(logits)),
         "token_nll");
+}
+
+bool hadamard_on_cuda(const at::Tensor& x, at::Tensor& y, const HadamardOrder& order,
+                      std::int64_t inner, const at::Tensor& signs) {
+  const c10::cuda::CUDAGuard guard(x.device());
+  const DType dtype = kernel_dtype(x, "x");
+  if (!cuda_hadamard_fits(dtype, order, inner)) return false;
+  check(cuda_hadamard(dtype, x.const_data_ptr(), y.mutable_data_ptr(), x.numel(), order, inner,
+                      signs.const_data_ptr(), stream_of(x)),
+        "hadamard");
+  return true;
+}
+
+void rms_norm_on_cuda(const at::Tensor& x, const at::Tensor& weight, at::Tensor& y,
+                      double epsilon) {
+  const c10::cuda::CUDAGuard guard(x.device());
+  check(cuda_rms_norm(kernel_dtype(x, "x"), x.const_data_ptr(), weight.const_data_ptr(),
+                      y.mutable_data_ptr(), x.numel() / x.size(-1), x.size(-1), epsilon,
+                      stream_of(x)),
+        "rms_norm");
+}
+
+void swiglu_on_cuda(const at::Tensor& gate, const at::Tensor& up, at::Tensor& y) {
+  const c10::cuda::CUDAGuard guard(gate.device());
+  check(cuda_swiglu(kernel_dtype(gate, "gate"), gate.const_data_ptr(), up.const_data_ptr(),
+                    y.mutable_data_ptr(), gate.numel(), stream_of(gate)),
+        "swiglu");
+}
+
+void rotate_on_cuda(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin,
+                    at::Tensor& y) {
+  const c10::cuda::CUDAGuard guard(x.device());
+  const RotationShape shape{x.size(0),   x.size(1),   x.size(2),  cos.size(1),
+                            x.stride(0), x.stride(1), x.stride(2)};
+  check(cuda_rotate(kernel_dtype(x, "x"), x.const_data_ptr(), cos.const_data_ptr(),
+                    sin.const_data_ptr(), y.mutable_data_ptr(), shape, stream_of(x)),
+        "rotate");
 }
 
 }  // namespace harness::kernels

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "harness/core/format.h"
+#include "harness/kernels/hadamard_matrix.h"
 #include "harness/kernels/quantize_scalar.h"
 
 namespace harness::kernels {
@@ -17,7 +18,21 @@ bool fake_quantize_on_cuda(const at::Tensor& x, at::Tensor& y, std::int64_t grou
                            const QuantizerParams& params);
 bool quantize_on_cuda(const at::Tensor& w, at::Tensor& codes, at::Tensor& scales, at::Tensor& zeros,
                       std::int64_t group, const QuantizerParams& params);
+/// @param gradient as x, in the same order of dimensions; result too, and none of the other two
+void straight_through_gradient_on_cuda(const at::Tensor& x, const at::Tensor& gradient,
+                                       at::Tensor& result, std::int64_t group,
+                                       const QuantizerParams& params);
 void token_nll_on_cuda(const at::Tensor& logits, const at::Tensor& targets, at::Tensor& nll);
+
+/// @param signs [m, m] in the type of the arithmetic, as hadamard_cpu.h has them
+/// @return false where a segment does not fit the device's shared memory; y is then as it was
+bool hadamard_on_cuda(const at::Tensor& x, at::Tensor& y, const HadamardOrder& order,
+                      std::int64_t inner, const at::Tensor& signs);
+// As transformer_ops.h has them; cos and sin in the type of the arithmetic, y of x's strides.
+void rms_norm_on_cuda(const at::Tensor& x, const at::Tensor& weight, at::Tensor& y, double epsilon);
+void swiglu_on_cuda(const at::Tensor& gate, const at::Tensor& up, at::Tensor& y);
+void rotate_on_cuda(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin,
+                    at::Tensor& y);
 
 /// The kernels' name of a tensor's dtype.
 /// @throws Error for a dtype that is not one of float32, float64, bfloat16, float16

@@ -19,6 +19,20 @@ bool quantize_on_cuda(const at::Tensor&, at::Tensor&, at::Tensor&, at::Tensor&, 
                       const QuantizerParams&) {
   no_cuda();
 }
+void straight_through_gradient_on_cuda(const at::Tensor&, const at::Tensor&, at::Tensor&,
+                                       std::int64_t, const QuantizerParams&) {
+  no_cuda();
+}
 void token_nll_on_cuda(const at::Tensor&, const at::Tensor&, at::Tensor&) { no_cuda(); }
+
+bool hadamard_on_cuda(const at::Tensor&, at::Tensor&, const HadamardOrder&, std::int64_t,
+                      const at::Tensor&) {
+  no_cuda();
+}
+void rms_norm_on_cuda(const at::Tensor&, const at::Tensor&, at::Tensor&, double) { no_cuda(); }
+void swiglu_on_cuda(const at::Tensor&, const at::Tensor&, at::Tensor&) { no_cuda(); }
+void rotate_on_cuda(const at::Tensor&, const at::Tensor&, const at::Tensor&, at::Tensor&) {
+  no_cuda();
+}
 
 }  // namespace harness::kernels

@@ -86,6 +86,10 @@ at::Tensor gradient_in_one_pass(const at::Tensor& gradient, const at::Tensor& x,
   at::Tensor result = at::empty_like(values);
   const at::Tensor incoming =
       gradient.strides() == values.strides() ? gradient : at::empty_like(values).copy_(gradient);
+  if (values.is_cuda()) {
+    kernels::straight_through_gradient_on_cuda(values, incoming, result, group, params);
+    return result;
+  }
   const std::int64_t bytes = group * static_cast<std::int64_t>(values.element_size());
   const char* from = static_cast<const char*>(values.const_data_ptr());
   const char* by = static_cast<const char*>(incoming.const_data_ptr());
@@ -100,7 +104,8 @@ at::Tensor gradient_in_one_pass(const at::Tensor& gradient, const at::Tensor& x,
 }
 
 bool has_kernel(const at::Tensor& x) {
-  return x.is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16);
+  return x.is_cuda() ||
+         (x.is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16));
 }
 
 class StraightThrough : public torch::autograd::Function<StraightThrough> {

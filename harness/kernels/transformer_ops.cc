@@ -6,6 +6,7 @@
 
 #include <cassert>
 
+#include "harness/kernels/ops_device.h"
 #include "harness/kernels/transformer_cpu.h"
 
 namespace harness {
@@ -15,8 +16,9 @@ namespace {
 constexpr std::int64_t kElementsPerTask = 32768;
 
 bool one_pass(const at::Tensor& x) {
-  return x.is_cpu() && !at::GradMode::is_enabled() &&
-         (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16);
+  if (at::GradMode::is_enabled()) return false;
+  return x.is_cuda() ||
+         (x.is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16));
 }
 
 // Calls `body` with a pointer type: float, or the bits of bfloat16.
@@ -42,8 +44,12 @@ at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double epsilo
     return (wide * scale).to(x.scalar_type()) * weight;
   }
   assert(x.is_contiguous() && weight.is_contiguous());
-  const std::int64_t columns = x.size(-1), rows = x.numel() / columns;
   at::Tensor y = at::empty_like(x);
+  if (x.is_cuda()) {
+    kernels::rms_norm_on_cuda(x, weight, y, epsilon);
+    return y;
+  }
+  const std::int64_t columns = x.size(-1), rows = x.numel() / columns;
   with_element_type(x, [&](auto element) {
     using T = decltype(element);
     at::parallel_for(
@@ -58,6 +64,11 @@ at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double epsilo
 at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up) {
   if (!one_pass(gate) || up.scalar_type() != gate.scalar_type()) return at::silu(gate) * up;
   assert(gate.is_contiguous() && up.is_contiguous() && gate.sizes() == up.sizes());
+  if (gate.is_cuda()) {
+    at::Tensor y = gate;
+    kernels::swiglu_on_cuda(gate, up, y);
+    return y;
+  }
   with_element_type(gate, [&](auto element) {
     using T = decltype(element);
     at::parallel_for(0, gate.numel(), kElementsPerTask, [&](std::int64_t begin, std::int64_t end) {
@@ -68,15 +79,20 @@ at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up) {
 }
 
 at::Tensor rotate_halves(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin) {
-  if (!one_pass(x) || cos.scalar_type() != at::kFloat) {
+  const at::ScalarType compute = x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  if (!one_pass(x) || cos.scalar_type() != compute) {
     const std::vector<at::Tensor> halves = x.to(cos.scalar_type()).chunk(2, -1);
     const at::Tensor first = halves[0] * cos - halves[1] * sin;
     const at::Tensor second = halves[1] * cos + halves[0] * sin;
     return at::cat({first, second}, -1).to(x.scalar_type());
   }
   assert(x.stride(3) == 1 && cos.is_contiguous() && sin.is_contiguous());
-  const std::int64_t heads = x.size(1), tokens = x.size(2), half = cos.size(1);
   at::Tensor y = at::empty_strided(x.sizes(), x.strides(), x.options());
+  if (x.is_cuda()) {
+    kernels::rotate_on_cuda(x, cos, sin, y);
+    return y;
+  }
+  const std::int64_t heads = x.size(1), tokens = x.size(2), half = cos.size(1);
   with_element_type(x, [&](auto element) {
     using T = decltype(element);
     at::parallel_for(0, x.size(0) * tokens, kElementsPerTask / (heads * 2 * half) + 1,

@@ -3,8 +3,8 @@
 #include <ATen/core/Tensor.h>
 
 // What a LLaMA block does between its matrix products. Any device and floating dtype,
-// differentiable; where no gradient is recorded, float32 and bfloat16 on the CPU take one pass over
-// memory (transformer_cpu.h).
+// differentiable; where no gradient is recorded, float32 and bfloat16 on the CPU, and all dtypes on
+// CUDA, take one pass over memory (transformer_cpu.h, transformer.cu).
 
 namespace harness {
 

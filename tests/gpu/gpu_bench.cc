@@ -1,21 +1,29 @@
 // What an 8B model costs on a GPU, with random weights that are made there: one JSON line on the
 // standard output.
-//   gpu_bench rates | perplexity | aaq | gptq
+//   gpu_bench rates | kernels | perplexity | aaq | gptq
 //   gpu_bench WHAT --tiny      the same on the CPU with a tiny model: shows that it runs
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/InferenceMode.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 #include <fmt/format.h>
+#include <torch/csrc/autograd/autograd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <exception>
+#include <functional>
 #include <string>
+#include <vector>
 
 #include "harness/core/memory.h"
 #include "harness/core/provenance.h"
+#include "harness/kernels/hadamard.h"
+#include "harness/kernels/straight_through.h"
+#include "harness/kernels/transformer_ops.h"
 #include "harness/plugin/plugins.h"
 #include "harness/quant/sites.h"
 #include "harness/quant/transform_trainer.h"
@@ -157,6 +165,96 @@ void rates(const Scale& scale) {
              2e-12 * side * side * side / product, 1e-12 * bytes / copied);
 }
 
+/// A kernel, what it must move at least, and the CPU's result of some rows that it is compared
+/// with.
+struct KernelCase {
+  std::string name;
+  std::function<at::Tensor(const at::Tensor&)> run;  // of x
+  at::Tensor x;
+  double tensors;  // of x's size that are read or written once
+};
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+/// The share of the time that a copy of as many bytes takes in the same turn: median of 5 turns.
+double share_of_copy(const Scale& scale, const KernelCase& kernel) {
+  constexpr int kTurns = 5, kTimes = 10;
+  at::Tensor copy = at::empty_like(kernel.x);
+  auto seconds = [&](auto&& action) {
+    const Timer timer(scale);
+    for (int i = 0; i < kTimes; ++i) action();
+    return timer.seconds();
+  };
+  std::vector<double> shares;
+  for (int turn = 0; turn <= kTurns; ++turn) {
+    const double copying = seconds([&] { copy.copy_(kernel.x); });
+    const double running = seconds([&] { kernel.run(kernel.x); });
+    if (turn > 0) shares.push_back(copying * kernel.tensors / 2 / running);  // the first warms up
+  }
+  return median(shares);
+}
+
+/// Each kernel beside a copy. Before it is timed its first rows are compared with the CPU's.
+void kernels(const Scale& scale) {
+  const bool large = scale.device.is_cuda();
+  const std::int64_t tokens = large ? 32768 : 64, hidden = scale.config.hidden_size;
+  const std::int64_t inner = scale.config.intermediate_size, heads = hidden / scale.config.head_dim;
+  const QuantSpec spec{4, 0, false, 1.0};
+  std::string shares;
+  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+    const auto options = at::TensorOptions().dtype(dtype).device(scale.device);
+    const at::Tensor x = at::randn({tokens, hidden}, options);
+    const at::Tensor wide = at::randn({tokens, inner}, options);
+    const at::Tensor angles =
+        at::randn({tokens, scale.config.head_dim / 2}, options.dtype(at::kFloat));
+    const at::Tensor weight = at::randn({hidden}, options);
+    auto hadamard = [](const at::Tensor& v) { return hadamard_transform(v); };
+    auto norm = [&](const at::Tensor& v) { return rms_norm(v, weight.to(v.device()), 1e-5); };
+    // silu(gate) * gate, so that one tensor is the input; it is copied since it is overwritten.
+    auto product = [](const at::Tensor& v) { return swiglu(v.clone(), v); };
+    auto rotation = [&](const at::Tensor& v) {
+      const at::Tensor by = angles.slice(0, 0, v.size(0)).to(v.device());
+      return rotate_halves(v.view({1, v.size(0), heads, -1}).transpose(1, 2), by, by);
+    };
+    // Forward and backward: x is read twice, the gradient once, values and gradient are written.
+    auto gradient = [&](const at::Tensor& v) {
+      const at::AutoGradMode recording(true);
+      const at::Tensor leaf = v.detach().set_requires_grad(true);
+      return torch::autograd::grad({fake_quantize_straight_through(leaf, spec, "x")}, {leaf},
+                                   {v})[0];
+    };
+    const std::vector<KernelCase> cases = {
+        {"fake_quantize", [&](const at::Tensor& v) { return fake_quantize(v, spec, "x"); }, x, 2},
+        {"straight_through", gradient, x, 5},
+        {"hadamard", hadamard, x, 2},
+        {"hadamard_mlp", hadamard, wide, 2},
+        {"hadamard_heads", hadamard, x.view({-1, scale.config.head_dim}), 2},
+        {"rms_norm", norm, x, 2},
+        {"swiglu_and_copy", product, wide, 5},
+        {"rotate", rotation, x, 2}};
+    for (const KernelCase& each : cases) {
+      const at::AutoGradMode recording(false);
+      const at::Tensor rows = each.x.slice(0, 0, 8);
+      const at::Tensor expected = each.run(rows.cpu()).to(at::kFloat);
+      const double difference =
+          (each.run(rows).cpu().to(at::kFloat) - expected).abs().max().item<double>();
+      const double allowed =
+          (dtype == at::kFloat ? 1e-5 : 1e-2) * std::max(1.0, expected.abs().max().item<double>());
+      if (!(difference <= allowed))
+        throw Error(fmt::format("kernel {}", each.name),
+                    fmt::format("a difference of {} from the CPU", difference),
+                    fmt::format("at most {}", allowed));
+      shares += fmt::format("{}\"{}_{}\": {:.2f}", shares.empty() ? "" : ", ", each.name,
+                            dtype == at::kFloat ? "fp32" : "bf16", share_of_copy(scale, each));
+    }
+  }
+  fmt::print("{{\"what\": \"kernels\", \"tokens\": {}, \"share_of_copy\": {{{}}}}}\n", tokens,
+             shares);
+}
+
 /// tokens/s of a perplexity pass as loaded and under W4A4KV4.
 void perplexity(const Scale& scale) {
   const c10::InferenceMode no_gradients;
@@ -267,6 +365,8 @@ int main(int count, char** arguments) {
   try {
     if (what == "rates") {
       rates(scale);
+    } else if (what == "kernels") {
+      kernels(scale);
     } else if (what == "perplexity") {
       perplexity(scale);
     } else if (what == "aaq") {
@@ -274,7 +374,7 @@ int main(int count, char** arguments) {
     } else if (what == "gptq") {
       gptq(scale);
     } else {
-      fmt::print(stderr, "gpu_bench rates | perplexity | aaq | gptq [--tiny]\n");
+      fmt::print(stderr, "gpu_bench rates | kernels | perplexity | aaq | gptq [--tiny]\n");
       return 2;
     }
   } catch (const std::exception& error) {

@@ -4,7 +4,7 @@
 #   bash tests/gpu/machine.sh pack              with network: fills .gpu/ (about 35 MB; git ignores it), which then travels along
 #   bash tests/gpu/machine.sh build             on the machine: configures and builds build/cuda; what is built stays built
 #   bash tests/gpu/machine.sh test              there: all tests; those of CUDA must not be skipped
-#   bash tests/gpu/machine.sh measure [WHAT]    there: WHAT of rates, perplexity, aaq, gptq; all that are not measured yet
+#   bash tests/gpu/machine.sh measure [WHAT]    there: WHAT of rates, kernels, perplexity, aaq, gptq; all that are not measured yet
 #   bash tests/gpu/machine.sh report            anywhere: results/gpu.md of what was measured
 # Each command ends within 10 minutes. Measurements are lines of JSON in $OUT/gpu.jsonl (without OUT: .gpu/); copy the file to .gpu/
 # before the next command where OUT is another folder each time.
@@ -12,7 +12,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 folder=.gpu
 out=${OUT:-$folder}
-measurements=(rates perplexity aaq gptq)
+measurements=(rates kernels perplexity aaq gptq)
 
 fail() {
   printf 'gpu machine: error: %s\n' "$*" >&2
@@ -98,7 +98,7 @@ report() {
     printf 'A model of the shape of Llama-3.1-8B with random bf16 weights, made on the device; its memory limited to 80 GB.\n\n'
     printf -- '- Command: `bash tests/gpu/machine.sh measure` (pack, build and test before it); commit %s.\n' \
       "$(git rev-parse --short=12 HEAD)"
-    printf -- '- One line a measurement; seconds are wall time, memory is what the allocator had reserved at most.\n\n```\n'
+    printf -- '- One line a measurement; seconds are wall time, memory is what the allocator had reserved at most. `share_of_copy`: of the bytes a kernel must\n  move, read and written once, by the rate of a copy in the same turn (median of 5). Asked of fake_quantize and hadamard: .80.\n\n```\n'
     cat "$folder/gpu.jsonl"
     printf '```\n'
   } >results/gpu.md

@@ -1,0 +1,235 @@
+// What the CUDA kernels do in a block of threads, on the CPU: every index and every sum. The
+// threads of a phase run one after the other in a random order, so that what one of them needs of
+// another in the same phase goes wrong.
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+#include <c10/core/InferenceMode.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <random>
+
+#include "harness/kernels/gradient_block.h"
+#include "harness/kernels/hadamard.h"
+#include "harness/kernels/hadamard_block.h"
+#include "harness/kernels/straight_through.h"
+#include "harness/kernels/transformer_block.h"
+#include "harness/kernels/transformer_ops.h"
+
+namespace harness::kernels {
+namespace {
+
+class ShuffledBlock {
+ public:
+  explicit ShuffledBlock(int count) : threads(count), order_(static_cast<std::size_t>(count)) {
+    std::iota(order_.begin(), order_.end(), 0);
+  }
+  template <class Phase>
+  void each(Phase&& phase) const {
+    std::shuffle(order_.begin(), order_.end(), random_);
+    for (const int thread : order_) phase(thread);
+  }
+  const int threads;
+
+ private:
+  mutable std::vector<int> order_;
+  mutable std::mt19937 random_{5};
+};
+
+/// A stored type: its name in ATen, the step from 1 to its next value, and its smallest value.
+template <class T>
+struct Stored;
+template <>
+struct Stored<float> {
+  static constexpr at::ScalarType kDtype = at::kFloat;
+  static constexpr double kStep = 0x1p-23, kSmallest = 0x1p-149;
+};
+template <>
+struct Stored<double> {
+  static constexpr at::ScalarType kDtype = at::kDouble;
+  static constexpr double kStep = 0x1p-52, kSmallest = 0x1p-1074;
+};
+template <>
+struct Stored<Bf16> {
+  static constexpr at::ScalarType kDtype = at::kBFloat16;
+  static constexpr double kStep = 0x1p-7, kSmallest = 0x1p-133;
+};
+template <>
+struct Stored<Half> {
+  static constexpr at::ScalarType kDtype = at::kHalf;
+  static constexpr double kStep = 0x1p-10, kSmallest = 0x1p-24;
+};
+
+template <class T>
+class ThreadBlock : public testing::Test {
+ protected:
+  using C = Compute<T>;
+  static constexpr at::ScalarType kDtype = Stored<T>::kDtype;
+  static constexpr at::ScalarType kCompute = Stored<C>::kDtype;
+
+  at::Tensor random(at::IntArrayRef shape) {
+    return at::randn(shape, generator_, at::kDouble).to(kDtype);
+  }
+  /// What a kernel has to overwrite.
+  static at::Tensor unwritten(const at::Tensor& like) {
+    return at::full_like(like, std::numeric_limits<double>::quiet_NaN());
+  }
+  template <class U = T>
+  static const U* data(const at::Tensor& x) {
+    return static_cast<const U*>(x.const_data_ptr());
+  }
+  static T* output(at::Tensor& y) { return static_cast<T*>(y.mutable_data_ptr()); }
+
+  /// Within `units` steps of the arithmetic, absolute, one of the stored type's, relative, and a
+  /// few of its smallest values, where no step is smaller.
+  static bool close(const at::Tensor& found, const at::Tensor& expected, const at::Tensor& units) {
+    const at::Tensor wide = expected.to(at::kDouble);
+    const at::Tensor allowed =
+        units * Stored<C>::kStep + wide.abs() * Stored<T>::kStep + 8 * Stored<T>::kSmallest;
+    return (found.to(at::kDouble) - wide).abs().le(allowed).all().item<bool>();
+  }
+  static bool close(const at::Tensor& found, const at::Tensor& expected, double units) {
+    return close(found, expected, at::full({1}, units, at::kDouble));
+  }
+
+  at::Generator generator_ = at::detail::createCPUGenerator(9);
+};
+using StoredTypes = testing::Types<float, double, Bf16, Half>;
+TYPED_TEST_SUITE(ThreadBlock, StoredTypes);
+
+// The sums run in another order than the CPU's; all else is the same.
+TYPED_TEST(ThreadBlock, GradientIsTheCpus) {
+  using T = TypeParam;
+  const at::AutoGradMode recording(true);
+  for (const std::int64_t group : {1, 2, 16, 17, 100, 256, 257, 1000, 4096, 5001})
+    for (const bool symmetric : {false, true})
+      for (const bool weight : {false, true}) {
+        const std::int64_t at_once = kRowThreads / team_size(group), groups = 2 * at_once + 1;
+        const QuantSpec spec{3, group, symmetric, 0.9};
+        const at::Tensor x = this->random({1, groups * group}), by = this->random(x.sizes());
+        const at::Tensor leaf = x.clone().set_requires_grad(true);
+        (weight ? quantize_weight_straight_through(leaf, spec, "x")
+                : fake_quantize_straight_through(leaf, spec, "x"))
+            .backward(by);
+
+        const QuantizerParams params{!symmetric ? Scheme::asymmetric
+                                     : weight   ? Scheme::symmetric_weight
+                                                : Scheme::symmetric_activation,
+                                     3, 0.9, false};
+        at::Tensor found = this->unwritten(x);
+        GradientShared<Compute<T>> shared;
+        const ShuffledBlock block(kRowThreads);
+        for (std::int64_t g = 0; g < groups; g += at_once)
+          gradient_of_groups(block, this->data(x) + g * group, this->data(by) + g * group,
+                             this->output(found) + g * group, std::min(at_once, groups - g), group,
+                             params, shared);
+        const at::Tensor sizes = by.to(at::kDouble).abs().view({groups, group}).sum(-1, true);
+        EXPECT_TRUE(
+            this->close(found.view({groups, group}), leaf.grad().view({groups, group}), 8 * sizes))
+            << "group " << group << ", symmetric " << symmetric << ", weight " << weight;
+      }
+}
+
+TYPED_TEST(ThreadBlock, HadamardIsTheTransform) {
+  using T = TypeParam;
+  using C = Compute<T>;
+  constexpr double kUntouched = 12345;
+  for (const std::int64_t n :
+       {1,   2,   4,   8,   12,  14,  15,  16,   28,   32,   36,   48,   64,    96,   128,
+        256, 300, 448, 512, 576, 896, 960, 1024, 2048, 4096, 8192, 8960, 14336, 16384})
+    for (const std::int64_t inner : {1, 3, 16, 80})
+      for (const bool transposed : {false, true}) {
+        if (n * inner > 16384) continue;
+        const HadamardOrder order = hadamard_order(n);
+        const HadamardPlan plan = hadamard_plan(order, inner);
+        const std::int64_t segment = plan.m * plan.width, tile = plan.segments * segment;
+        // Whole tiles and a part of one.
+        const std::int64_t rows = plan.segments == 1 ? 2 : plan.segments + 3;
+        const at::Tensor x = this->random({rows, n * inner});
+        std::vector<C> signs;
+        const std::vector<std::int8_t> matrix = paley_matrix(order.m);
+        for (std::int64_t a = 0; a < order.m; ++a)
+          for (std::int64_t b = 0; b < order.m; ++b)
+            signs.push_back(static_cast<C>(
+                matrix[static_cast<std::size_t>(transposed ? b * order.m + a : a * order.m + b)]));
+        std::vector<C> buffer(static_cast<std::size_t>(shared_values(plan)) + 64,
+                              static_cast<C>(kUntouched));
+        at::Tensor found = this->unwritten(x);
+        const ShuffledBlock block(plan.threads);
+        for (std::int64_t start = 0; start < x.numel(); start += tile)
+          hadamard_tile(block, plan, this->data(x) + start, this->output(found) + start,
+                        static_cast<int>(std::min(tile, x.numel() - start)), signs.data(),
+                        buffer.data());
+        const at::Tensor expected = hadamard_transform(x.to(at::kDouble), inner, transposed);
+        EXPECT_TRUE(this->close(found, expected, 64)) << n << " x " << inner << ", " << transposed;
+        for (std::size_t i = buffer.size() - 64; i < buffer.size(); ++i)
+          ASSERT_EQ(buffer[i], static_cast<C>(kUntouched)) << n << " x " << inner;
+      }
+}
+
+TYPED_TEST(ThreadBlock, RmsNormIsTheFormula) {
+  using T = TypeParam;
+  const c10::InferenceMode inference;
+  for (const std::int64_t columns : {1, 15, 64, 100, 128, 576, 4096, 5001}) {
+    const std::int64_t at_once = kRowThreads / team_size(columns), rows = at_once + 1;
+    const at::Tensor x = this->random({rows, columns}), weight = this->random({columns});
+    at::Tensor found = this->unwritten(x);
+    Compute<T> squares[kRowThreads];
+    const ShuffledBlock block(kRowThreads);
+    for (std::int64_t row = 0; row < rows; row += at_once)
+      rms_norm_of_rows(block, this->data(x) + row * columns, this->data(weight),
+                       this->output(found) + row * columns, rows - row, columns,
+                       static_cast<Compute<T>>(1e-3), squares);
+    const at::Tensor expected =
+        rms_norm(x.to(at::kDouble), weight.to(at::kDouble), 1e-3);  // one more rounding in T
+    EXPECT_TRUE(this->close(found, expected,
+                            expected.abs() * Stored<T>::kStep / Stored<Compute<T>>::kStep * 4))
+        << columns;
+  }
+}
+
+TYPED_TEST(ThreadBlock, SwigluIsTheFormula) {
+  const c10::InferenceMode inference;
+  for (const std::int64_t n : {1, 255, 2048}) {
+    const at::Tensor gate = this->random({n}) * 4, up = this->random({n});
+    at::Tensor found = this->unwritten(gate);
+    swiglu_of(ShuffledBlock(kRowThreads), this->data(gate), this->data(up), this->output(found),
+              static_cast<int>(n));
+    const at::Tensor g = gate.to(at::kDouble), expected = g * g.sigmoid() * up.to(at::kDouble);
+    EXPECT_TRUE(this->close(
+        found, expected,
+        expected.abs() * Stored<TypeParam>::kStep / Stored<Compute<TypeParam>>::kStep * 4))
+        << n;
+  }
+}
+
+TYPED_TEST(ThreadBlock, RotationHasTheBitsOfTheCpu) {
+  using C = Compute<TypeParam>;
+  const c10::InferenceMode inference;
+  for (const std::int64_t half : {1, 5, 32, 64}) {
+    const std::int64_t heads = 7, tokens = 3;
+    const at::Tensor x = this->random({1, tokens, heads, 2 * half}).transpose(1, 2);
+    const at::Tensor angles = at::randn({tokens, half}, at::kDouble).to(this->kCompute);
+    const at::Tensor cos = angles.cos(), sin = angles.sin();
+    at::Tensor found = this->unwritten(x);
+    for (std::int64_t token = 0; token < tokens; ++token)
+      rotate_token(ShuffledBlock(kRowThreads), this->data(x) + token * x.stride(2),
+                   this->template data<C>(cos) + token * half,
+                   this->template data<C>(sin) + token * half,
+                   this->output(found) + token * x.stride(2), static_cast<int>(heads), x.stride(1),
+                   static_cast<int>(half));
+    EXPECT_TRUE(at::equal(found, rotate_halves(x, cos, sin))) << half;
+  }
+}
+
+TYPED_TEST(ThreadBlock, NanStaysNan) {
+  for (const std::uint32_t bits : {0x7fc00000u, 0x7fffffffu, 0xffffffffu})
+    EXPECT_TRUE(std::isnan(
+        to_compute(cast_to<TypeParam>(static_cast<Compute<TypeParam>>(float_of(bits))))));
+}
+
+}  // namespace
+}  // namespace harness::kernels
