@@ -107,9 +107,7 @@ std::string cell_html(const Cell& cell, bool first, bool numeric, const std::str
 /// @param links  of each row where its numbers lead to; empty: nowhere
 std::string table_html(const Table& table, const std::string& id, const std::string& caption,
                        const std::vector<std::string>& links = {}) {
-  std::vector<std::size_t> shown;
-  for (std::size_t c = 0; c < table.columns.size(); ++c)
-    if (!table.columns[c].machine_only) shown.push_back(c);
+  const std::vector<std::size_t> shown = shown_columns(table);
   std::string html;
   if (table.rows.size() >= kFilterFrom)
     html += fmt::format(
