@@ -233,8 +233,7 @@ Plot read_plot(const ResultStore& store, const std::string& experiment, const st
     plot.panels.push_back(
         finished(panel, plot, protocols[{panel.x_title, panel.metric}].size() > 1, about.x_title));
     for (const auto& series : plot.panels.back().series)
-      for (const PlotPoint& point : series)
-        intervals = intervals || std::isfinite(point.y.interval.low);
+      for (const PlotPoint& point : series) intervals = intervals || point.y.interval.known();
   }
   if (plot.panels.empty())
     plot.notes.push_back(fmt::format("{} needs {}", name, about.needs));
