@@ -13,7 +13,6 @@
 namespace harness::test {
 namespace {
 
-using ::testing::HasSubstr;
 
 class BrowserTest : public ::testing::Test {
  protected:

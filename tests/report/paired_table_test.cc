@@ -5,7 +5,6 @@
 
 #include <cmath>
 
-#include "harness/core/text.h"
 #include "harness/report/render.h"
 #include "harness/report/statistics.h"
 #include "tests/store/example_store.h"
