@@ -13,7 +13,6 @@
 namespace harness::test {
 namespace {
 
-
 class BrowserTest : public ::testing::Test {
  protected:
   void SetUp() override {
