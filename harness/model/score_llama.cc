@@ -1,7 +1,6 @@
 #include <ATen/ATen.h>
 #include <c10/core/InferenceMode.h>
 
-#include <algorithm>
 #include <cmath>
 
 #include "harness/core/log.h"

@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <list>
 #include <map>
-#include <memory>
 #include <set>
 
 #include "harness/core/error.h"
@@ -298,16 +298,14 @@ std::vector<Table> compare_databases(const ResultStore& a, const ResultStore& b,
                                      const CompareOptions& options) {
   Sides sides{a, b, a.path().string(), b.path().string(), {}, {}};
   // Runs stay where they are while rows point at them.
-  std::vector<std::unique_ptr<std::vector<StoredRun>>> kept;
+  std::list<std::vector<StoredRun>> kept;
   using Rows = std::map<std::string, std::vector<RowRuns>>;  // by experiment, in its order
   std::vector<MetricName> metrics_a, metrics_b;
   auto rows_of = [&](const ResultStore& store, std::vector<MetricName>& metrics) {
     Rows rows;
-    for (const auto& row : store.query("SELECT DISTINCT name FROM experiments").rows) {
-      kept.push_back(std::make_unique<std::vector<StoredRun>>(
-          read_runs(store, find_experiment(store, *row[0]).key, metrics)));
-      rows[*row[0]] = group_by_seed(*kept.back());
-    }
+    for (const auto& row : store.query("SELECT DISTINCT name FROM experiments").rows)
+      rows[*row[0]] = group_by_seed(
+          kept.emplace_back(read_runs(store, find_experiment(store, *row[0]).key, metrics)));
     return rows;
   };
   const Rows rows_a = rows_of(a, metrics_a), rows_b = rows_of(b, metrics_b);

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdlib>
 
 #include "harness/core/error.h"
@@ -35,7 +34,7 @@ int shape(std::size_t series) { return kShapes[series % kPlotShapeCount]; }
 std::string points_text(const std::vector<PlotPoint>& points, double shift) {
   std::string text;
   for (const PlotPoint& point : points) {
-    const bool known = std::isfinite(point.y.interval.low) && std::isfinite(point.y.interval.high);
+    const bool known = point.y.interval.known();
     text += fmt::format("{:.10g} {:.10g} {:.10g} {:.10g}\n", point.x + shift, point.y.value,
                         known ? point.y.interval.low : point.y.value,
                         known ? point.y.interval.high : point.y.value);

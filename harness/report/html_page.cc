@@ -3,10 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cassert>
-#include <cmath>
 #include <map>
 #include <set>
+#include <tuple>
 
 #include "harness/core/text.h"
 #include "harness/report/comparison.h"
@@ -108,9 +107,7 @@ std::string cell_html(const Cell& cell, bool first, bool numeric, const std::str
 /// @param links  of each row where its numbers lead to; empty: nowhere
 std::string table_html(const Table& table, const std::string& id, const std::string& caption,
                        const std::vector<std::string>& links = {}) {
-  std::vector<std::size_t> shown;
-  for (std::size_t c = 0; c < table.columns.size(); ++c)
-    if (!table.columns[c].machine_only) shown.push_back(c);
+  const std::vector<std::size_t> shown = shown_columns(table);
   std::string html;
   if (table.rows.size() >= kFilterFrom)
     html += fmt::format(
@@ -135,26 +132,9 @@ std::string table_html(const Table& table, const std::string& id, const std::str
 
 // ---- The parts of the page
 
-/// The keys of the runs of each row.
-std::vector<std::vector<std::string>> row_runs(const Table& table) {
-  std::size_t column = 0;
-  while (table.columns[column].title != "key") ++column;
-  std::vector<std::vector<std::string>> rows;
-  for (const auto& row : table.rows) {
-    std::vector<std::string>& keys = rows.emplace_back();
-    for (std::string_view rest = row[column].text; !rest.empty();) {
-      keys.emplace_back(rest.substr(0, rest.find(' ')));
-      rest.remove_prefix(std::min(rest.size(), keys.back().size() + 1));
-    }
-  }
-  return rows;
-}
+std::string row_anchor(const RowRuns& row) { return "row-" + run_anchor(row.front()->key); }
 
-std::string row_anchor(const std::vector<std::string>& runs) {
-  return "row-" + run_anchor(runs.front());
-}
-
-std::string lead_text(const NamedRows& stages, const Table& table) {
+std::string lead_text(const NamedRows& stages, std::size_t rows) {
   std::set<std::string> runs, models, metrics;
   std::string first, last;
   std::map<std::string, double> items;  // of each attempt
@@ -176,7 +156,7 @@ std::string lead_text(const NamedRows& stages, const Table& table) {
   };
   constexpr std::size_t kDate = 10;
   return fmt::format("{}, {} of {}; {} on {:.0f} scored items. Measured {} to {}.",
-                     counted(table.rows.size(), "row"), counted(runs.size(), "run"),
+                     counted(rows, "row"), counted(runs.size(), "run"),
                      counted(models.size(), "model"), counted(metrics.size(), "metric"), scored,
                      first.empty() ? "?" : first.substr(0, kDate),
                      last.empty() ? "?" : last.substr(0, kDate));
@@ -253,16 +233,14 @@ std::string verdicts_table(const std::vector<Verdict>& verdicts) {
 }
 
 /// The first metric of safety for each model and format in words, all of them in a table.
-std::string summary_html(const std::vector<Verdict>& verdicts, const Table& table) {
+std::string summary_html(const std::vector<Verdict>& verdicts, const std::vector<RowRuns>& rows) {
   std::string html;
-  std::size_t unfinished = 0;
-  for (std::size_t c = 0; c < table.columns.size(); ++c)
-    if (table.columns[c].title == "status")
-      for (const auto& row : table.rows) unfinished += row[c].exact != "succeeded";
+  const auto unfinished = std::count_if(
+      rows.begin(), rows.end(), [](const RowRuns& row) { return !row.front()->succeeded(); });
   if (unfinished > 0)
     html +=
         fmt::format("<p><strong>{} of {} rows did not succeed</strong>; the table says why.</p>\n",
-                    unfinished, table.rows.size());
+                    unfinished, rows.size());
   if (verdicts.empty())
     return html +
            "<p>No quantized run of this experiment has a metric of safety, so nothing can "
@@ -567,8 +545,7 @@ std::string run_html(const NamedRows& stages, std::size_t begin, std::size_t end
 }
 
 std::string runs_html(const ResultStore& store, const std::string& key, const NamedRows& stages,
-                      const Table& table, const std::vector<std::vector<std::string>>& runs,
-                      const Conditions& conditions) {
+                      const std::vector<RowRuns>& rows, const Conditions& conditions) {
   std::map<std::string, std::string> canonical;
   const auto found = store.query(
       "SELECT key, canonical FROM runs WHERE key IN "
@@ -589,12 +566,12 @@ std::string runs_html(const ResultStore& store, const std::string& key, const Na
       "made. What "
       "all attempts share stands under <a href=\"#conditions\">Conditions</a>.</p>\n";
   std::set<std::string> shown;
-  for (std::size_t i = 0; i < runs.size(); ++i) {
+  for (const RowRuns& row : rows) {
     html += fmt::format("<details class=\"run\" id=\"{}\"><summary>{}{}</summary>\n",
-                        row_anchor(runs[i]), escaped_html(table.rows[i].front().text),
-                        runs[i].size() > 1 ? fmt::format(": {} runs", runs[i].size()) : "");
-    for (const std::string& run : runs[i])
-      if (shown.insert(run).second) html += of_run[run];
+                        row_anchor(row), escaped_html(row.front()->label),
+                        row.size() > 1 ? fmt::format(": {} runs", row.size()) : "");
+    for (const StoredRun* run : row)
+      if (shown.insert(run->key).second) html += of_run[run->key];
     html += "</details>\n";
   }
   return html;
@@ -615,17 +592,17 @@ constexpr const char* kReading =
 
 std::string to_html_page(const ResultStore& store, const std::string& experiment) {
   const ExperimentName found = find_experiment(store, experiment);
-  const Table table = main_table(store, found.key);
   const NamedRows stages(store, kRunStagesSql, {{"experiment", found.key}});
   std::vector<MetricName> metrics;
   const std::vector<StoredRun> stored = read_runs(store, found.key, metrics);
-  const auto runs = row_runs(table);
+  const std::vector<RowRuns> rows = group_by_seed(stored);  // those of the table
   std::vector<std::string> row_links;
-  for (const auto& keys : runs) row_links.push_back(row_anchor(keys));
+  for (const RowRuns& row : rows) row_links.push_back(row_anchor(row));
 
   std::vector<std::tuple<std::string, std::string, std::string>> sections = {
-      {"summary", "Summary", summary_html(safety_verdicts(store, found.key), table)},
-      {"table", "Table", table_html(table, "main-table", found.name, row_links)}};
+      {"summary", "Summary", summary_html(safety_verdicts(store, found.key), rows)},
+      {"table", "Table",
+       table_html(main_table(store, found.key), "main-table", found.name, row_links)}};
   std::string figures;
   for (const Plot& plot : read_plots(store, found.key)) figures += figure_html(plot);
   if (!figures.empty()) sections.emplace_back("plots", "Plots", figures);
@@ -634,8 +611,7 @@ std::string to_html_page(const ResultStore& store, const std::string& experiment
   sections.emplace_back("published", "Published values", published_html(store, found.key));
   sections.emplace_back("reading", "How to read this", kReading);
   const Conditions conditions = differing_conditions(store, found.key);
-  sections.emplace_back("runs", "Runs",
-                        runs_html(store, found.key, stages, table, runs, conditions));
+  sections.emplace_back("runs", "Runs", runs_html(store, found.key, stages, rows, conditions));
   sections.emplace_back("conditions", "Conditions", conditions_html(store, found.key, conditions));
   sections.emplace_back(
       "file", "Experiment file",
@@ -647,7 +623,7 @@ std::string to_html_page(const ResultStore& store, const std::string& experiment
     body += section(id, title, content);
   }
   return filled(kPageHtml, {{"title", escaped_html(found.name)},
-                            {"lead", escaped_html(lead_text(stages, table))},
+                            {"lead", escaped_html(lead_text(stages, rows.size()))},
                             {"contents", contents},
                             {"sections", body},
                             {"key", found.key},

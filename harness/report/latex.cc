@@ -8,9 +8,7 @@
 namespace harness {
 
 std::string to_latex(const Table& table) {
-  std::vector<std::size_t> shown;
-  for (std::size_t c = 0; c < table.columns.size(); ++c)
-    if (!table.columns[c].machine_only) shown.push_back(c);
+  const std::vector<std::size_t> shown = shown_columns(table);
   std::string alignments, groups, rules;
   std::vector<std::string> titles;
   for (std::size_t i = 0; i < shown.size();) {

@@ -3,10 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
+#include <map>
 #include <set>
 
-#include "harness/core/experiment.h"
 #include "harness/core/text.h"
 #include "harness/report/marks.h"
 #include "harness/report/runs.h"

@@ -28,9 +28,7 @@ std::string escaped(const std::string& text) {
 }  // namespace
 
 std::string to_markdown(const Table& table) {
-  std::vector<std::size_t> shown;
-  for (std::size_t c = 0; c < table.columns.size(); ++c)
-    if (!table.columns[c].machine_only) shown.push_back(c);
+  const std::vector<std::size_t> shown = shown_columns(table);
 
   std::vector<std::vector<std::string>> lines(table.rows.size() + 1);
   for (std::size_t c : shown) {

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "harness/core/error.h"
 #include "harness/core/text.h"
 #include "harness/report/comparison.h"
 #include "harness/report/metric_kind.h"
@@ -16,17 +15,10 @@ namespace {
 
 /// The row of the reference; the number of rows: none.
 std::size_t find_reference(const std::vector<RowRuns>& rows, const std::string& label) {
-  std::set<std::string> labels;
+  if (!label.empty()) return row_of_label(rows, label, "the reference of the table");
   std::map<std::string, int> quantized;  // rows of each model
-  for (std::size_t r = 0; r < rows.size(); ++r) {
-    labels.insert(rows[r].front()->label);
-    if (!label.empty() && rows[r].front()->label == label) return r;
-    if (!unquantized(rows[r])) ++quantized[rows[r].front()->model_name()];
-  }
-  if (!label.empty())
-    throw Error("the reference of the table", fmt::format("no run has the label \"{}\"", label),
-                fmt::format("one of {}", fmt::join(labels, ", ")),
-                did_you_mean(label, {labels.begin(), labels.end()}));
+  for (const RowRuns& row : rows)
+    if (!unquantized(row)) ++quantized[row.front()->model_name()];
   std::size_t found = rows.size();
   int most = 0;
   for (std::size_t r = 0; r < rows.size(); ++r)

@@ -6,7 +6,6 @@
 #include <map>
 #include <set>
 
-#include "harness/core/error.h"
 #include "harness/core/text.h"
 #include "harness/store/lookup.h"
 
@@ -170,15 +169,9 @@ Table paired_table(const ResultStore& store, const std::string& experiment,
   const std::vector<StoredRun> runs = read_runs(store, found.key, metrics);
   const std::vector<RowRuns> rows = group_by_seed(runs);
   std::vector<const RowRuns*> references;
-  std::set<std::string> labels;
-  for (const RowRuns& row : rows) {
-    labels.insert(row.front()->label);
-    if (row.front()->label == reference) references.push_back(&row);
-  }
-  if (references.empty())
-    throw Error(fmt::format("experiment {}", found.name),
-                fmt::format("no run has the label \"{}\"", reference),
-                fmt::format("one of {}", fmt::join(labels, ", ")));
+  for (std::size_t r = row_of_label(rows, reference, fmt::format("experiment {}", found.name));
+       r < rows.size(); ++r)
+    if (rows[r].front()->label == reference) references.push_back(&rows[r]);
 
   Table table;
   table.caption = fmt::format("{}: each run against {}", found.name, reference);

@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "harness/report/markup.h"
 #include "harness/report/plot.h"
@@ -48,8 +47,8 @@ std::string coordinates(const Plot& plot, const std::vector<PlotPoint>& points,
   const double shift = shift_of(plot, series);
   std::string text;
   for (const PlotPoint& point : points) {
-    const double half = (point.y.interval.high - point.y.interval.low) / 2;
-    const double error = std::isfinite(half) ? half : 0;
+    const Interval& interval = point.y.interval;
+    const double error = interval.known() ? (interval.high - interval.low) / 2 : 0;
     text +=
         left ? fmt::format(" ({:.8g},{:.6g}) +- ({:.4g},0)", point.y.value, point.x + shift, error)
              : fmt::format(" ({:.8g},{:.8g}) +- (0,{:.4g})", point.x, point.y.value, error);

@@ -179,13 +179,13 @@ bool tells(const GatheredPanel& panel, PlotKind kind) {
 bool spread_out(double low, double high) { return low > 0 && high / low > kLogarithmicRatio; }
 
 void choose_axes(const Plot& plot, PlotPanel& panel) {
+  if (plot.kind == PlotKind::stacked) return;
   double least_x = INFINITY, greatest_x = -INFINITY, least_y = INFINITY, greatest_y = -INFINITY;
   for (const auto& series : panel.series)
     for (const PlotPoint& point : series) {
       least_x = std::min(least_x, point.x), greatest_x = std::max(greatest_x, point.x);
       least_y = std::min(least_y, point.y.value), greatest_y = std::max(greatest_y, point.y.value);
     }
-  if (plot.kind == PlotKind::stacked) return;
   panel.log_x = plot.kind == PlotKind::scatter && spread_out(least_x, greatest_x);
   panel.log_y = spread_out(least_y, greatest_y);
 }
@@ -233,8 +233,7 @@ Plot read_plot(const ResultStore& store, const std::string& experiment, const st
     plot.panels.push_back(
         finished(panel, plot, protocols[{panel.x_title, panel.metric}].size() > 1, about.x_title));
     for (const auto& series : plot.panels.back().series)
-      for (const PlotPoint& point : series)
-        intervals = intervals || std::isfinite(point.y.interval.low);
+      for (const PlotPoint& point : series) intervals = intervals || point.y.interval.known();
   }
   if (plot.panels.empty())
     plot.notes.push_back(fmt::format("{} needs {}", name, about.needs));

@@ -65,7 +65,7 @@ inline constexpr std::size_t kMostMarks = 24;
 /// `count` of them; of a logarithmic axis powers of ten, or 1, 2 and 5 of each.
 std::vector<double> ticks(double low, double high, int count, bool logarithmic = false);
 
-/// The range of a panel's values with their intervals and levels, with a little room.
+/// The ends of an axis.
 struct Range {
   double low = 0, high = 1;
 };
@@ -73,6 +73,7 @@ struct Range {
 bool names_to_the_left(const Plot& plot);
 /// How far from its category's line a series of dots lies, in parts of the distance of lines.
 double shift_of(const Plot& plot, std::size_t series);
+/// A panel's values, with their intervals and levels, and a little room.
 Range x_range(const Plot& plot, const PlotPanel& panel);
 Range y_range(const Plot& plot, const PlotPanel& panel);
 

@@ -100,10 +100,6 @@ std::string linked(const Plot& plot, const PlotPanel& panel, std::size_t series,
       escaped_html(point_title(plot, panel, series, point)), shapes);
 }
 
-bool has_interval(const PlotPoint& point) {
-  return std::isfinite(point.y.interval.low) && std::isfinite(point.y.interval.high);
-}
-
 std::string opened(const Plot& plot, const PlotPanel& panel, double height) {
   return fmt::format(R"(<svg viewBox="0 0 {} {}" role="img" aria-label="{}">)", kWidth, at(height),
                      escaped_html(plot.title + ": " + panel.title));
@@ -172,7 +168,7 @@ std::string lines_svg(const Plot& plot, const PlotPanel& panel) {
       for (const PlotPoint& point : points) {
         path += fmt::format("{}{} {}", path.empty() ? "M" : "L", at(x(point.x)),
                             at(y.inside(point.y.value)));
-        if (!has_interval(point)) continue;
+        if (!point.y.interval.known()) continue;
         upper += fmt::format("{}{} {}", upper.empty() ? "M" : "L", at(x(point.x)),
                              at(y.inside(point.y.interval.high)));
         lower = fmt::format("L{} {}", at(x(point.x)), at(y.inside(point.y.interval.low))) + lower;
@@ -189,7 +185,7 @@ std::string lines_svg(const Plot& plot, const PlotPanel& panel) {
     for (const PlotPoint& point : points) {
       const double px = x(point.x), py = y.inside(point.y.value);
       std::string shapes;
-      if (has_interval(point))
+      if (point.y.interval.known())
         shapes += line(px, y.inside(point.y.interval.low), px, y.inside(point.y.interval.high),
                        "whisker");
       svg += linked(plot, panel, s, point, shapes + mark(s, px, py));
@@ -237,7 +233,7 @@ std::string names_svg(const Plot& plot, const PlotPanel& panel) {
       const double py =
           top + (plot.series.size() == 1 ? lane / 2 : 7 + 7.0 * static_cast<double>(s));
       std::string shapes;
-      if (has_interval(point))
+      if (point.y.interval.known())
         shapes += line(x.inside(point.y.interval.low), py, x.inside(point.y.interval.high), py,
                        "whisker");
       svg += linked(plot, panel, s, point, shapes + mark(s, x.inside(point.y.value), py));

@@ -7,7 +7,9 @@
 #include <limits>
 #include <set>
 
+#include "harness/core/error.h"
 #include "harness/core/experiment.h"
+#include "harness/core/text.h"
 #include "harness/report/named_rows.h"
 #include "harness/report/statistics.h"
 #include "harness/store/lookup.h"
@@ -106,6 +108,18 @@ bool ShownMetrics::includes(const std::string& metric) const {
 
 ShownMetrics shown_metrics(const ResultStore& store, const std::string& experiment_key) {
   return {table_columns(experiment_toml(store, experiment_key))};
+}
+
+std::size_t row_of_label(const std::vector<RowRuns>& rows, const std::string& label,
+                         const std::string& where) {
+  std::set<std::string> labels;
+  for (std::size_t r = 0; r < rows.size(); ++r) {
+    if (rows[r].front()->label == label) return r;
+    labels.insert(rows[r].front()->label);
+  }
+  throw Error(where, fmt::format("no run has the label \"{}\"", label),
+              fmt::format("one of {}", fmt::join(labels, ", ")),
+              did_you_mean(label, {labels.begin(), labels.end()}));
 }
 
 bool unquantized(const RowRuns& row) {

@@ -69,6 +69,12 @@ ShownMetrics shown_metrics(const ResultStore& store, const std::string& experime
 /// Runs that are one row of a table: one, or several seeds of the same.
 using RowRuns = std::vector<const StoredRun*>;
 
+/// The first row of that label.
+/// @param where  what the label is for
+/// @throws Error that lists the labels where none is it
+std::size_t row_of_label(const std::vector<RowRuns>& rows, const std::string& label,
+                         const std::string& where);
+
 /// Whether nothing was done to the model.
 bool unquantized(const RowRuns& row);
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <limits>
 #include <string>
@@ -35,6 +36,7 @@ double clustered_standard_error(const std::vector<double>& values,
 struct Interval {
   double low = std::numeric_limits<double>::quiet_NaN();
   double high = std::numeric_limits<double>::quiet_NaN();
+  bool known() const { return std::isfinite(low) && std::isfinite(high); }
 };
 
 /// Exact McNemar test, two-sided, of independent 0/1 items that two runs answered: the binomial

@@ -48,6 +48,13 @@ std::string format_measured(double value, std::optional<double> uncertainty) {
   return uncertainty ? text + " ± 0" : text;
 }
 
+std::vector<std::size_t> shown_columns(const Table& table) {
+  std::vector<std::size_t> shown;
+  for (std::size_t c = 0; c < table.columns.size(); ++c)
+    if (!table.columns[c].machine_only) shown.push_back(c);
+  return shown;
+}
+
 std::string marked_text(const Cell& cell) {
   const std::string marks = std::string(cell.best ? "★" : "") + (cell.differs ? "†" : "");
   return marks.empty() ? cell.text : marks + " " + cell.text;

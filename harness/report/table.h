@@ -36,6 +36,9 @@ struct Table {
   std::vector<std::string> notes;  // under the table, one line each
 };
 
+/// Places of the columns that tables for people have.
+std::vector<std::size_t> shown_columns(const Table& table);
+
 /// The text for people behind its marks: "★† 0.934 ± 0.032".
 std::string marked_text(const Cell& cell);
 

@@ -97,13 +97,9 @@ std::string padded(const std::string& text, std::size_t width, Alignment alignme
 }
 
 std::string to_text(const Table& table, std::size_t widest) {
-  std::vector<std::size_t> shown;
+  const std::vector<std::size_t> shown = shown_columns(table);
   std::vector<const Column*> columns;
-  for (std::size_t c = 0; c < table.columns.size(); ++c) {
-    if (table.columns[c].machine_only) continue;
-    shown.push_back(c);
-    columns.push_back(&table.columns[c]);
-  }
+  for (std::size_t c : shown) columns.push_back(&table.columns[c]);
 
   // rows[r][i]: the lines of a cell; row 0 is the titles.
   std::vector<std::vector<std::vector<std::string>>> rows(1);

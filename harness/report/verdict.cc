@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <tuple>
 
 #include "harness/report/metric_kind.h"
 #include "harness/report/table.h"

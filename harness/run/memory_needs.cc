@@ -1,7 +1,11 @@
 #include "harness/run/memory_needs.h"
 
+#include <ATen/ATen.h>
+#include <c10/core/InferenceMode.h>
+
 #include <algorithm>
 
+#include "harness/kernels/attention.h"
 #include "harness/model/llama.h"
 
 namespace harness {
@@ -17,13 +21,23 @@ std::int64_t eval_weight_bytes(const LlamaConfig& config, c10::ScalarType dtype)
   return weight_bytes(config, dtype) + packed_bytes(config, dtype, c10::kCPU);
 }
 
+/// Whether whole sequences go through causal_attention().
+bool attends(const LlamaConfig& config, c10::ScalarType dtype) {
+  const c10::InferenceMode no_gradients;
+  auto heads = [&](std::int64_t count) {
+    return at::empty({1, count, 0, config.head_dim}, at::dtype(dtype));
+  };
+  return can_attend(heads(config.num_attention_heads), heads(config.num_key_value_heads));
+}
+
 }  // namespace
 
 std::int64_t pass_bytes(const LlamaConfig& config, std::int64_t tokens, c10::ScalarType dtype) {
   const std::int64_t d = config.hidden_size, f = config.intermediate_size;
   const std::int64_t q = config.num_attention_heads * config.head_dim;
   const std::int64_t k = config.num_key_value_heads * config.head_dim;
-  return bytes_of(dtype) * tokens * std::max(2 * d + 5 * q + 2 * k, 3 * d + 2 * f);
+  const std::int64_t attention = attends(config, dtype) ? 2 * q + 4 * k : 5 * q + 2 * k;
+  return bytes_of(dtype) * tokens * std::max(2 * d + attention, 3 * d + 2 * f);
 }
 
 std::int64_t perplexity_bytes(const LlamaConfig& config, std::int64_t window,

@@ -164,10 +164,7 @@ class RunExecution {
     bool all_good = true;
     if (!pending.empty()) {
       QuantizedParts parts;
-      if (run_.integer) parts_ = &parts;
-      const bool prepared = prepare_model();
-      parts_ = nullptr;
-      if (!prepared) return false;
+      if (!prepare_model(run_.integer ? &parts : nullptr)) return false;
       install_quantizers(loaded_->llama(), run_.format);
       if (run_.integer) use_codes(std::move(parts));
       all_good = measure(pending);
@@ -193,9 +190,7 @@ class RunExecution {
   /// Writes the model as the methods leave it. False when a stage failed: stored and logged.
   bool quantize(const std::filesystem::path& folder) {
     QuantizedParts parts;
-    parts_ = &parts;
-    const bool good = prepare_model();
-    parts_ = nullptr;
+    const bool good = prepare_model(&parts);
     if (good)
       save_quantized_folder(folder, loaded_->llama(), parts, run_.format,
                             run_.model->tokenizer_texts());
@@ -291,7 +286,8 @@ class RunExecution {
     return outcome.status == AttemptStatus::succeeded;
   }
 
-  bool prepare_model() {
+  /// @param parts where what the methods make is wanted; or null
+  bool prepare_model(QuantizedParts* parts) {
     if (!prepare_pairs()) return false;
     bool good = attempt(run_.load_stage, [&] {
       run_.model->open();
@@ -308,14 +304,14 @@ class RunExecution {
     });
     for (std::size_t i = 0; good && i < run_.methods.size(); ++i)
       good = attempt(run_.method_stages[i],
-                     [&](const Attempt& attempt) { return apply_method(i, attempt); });
+                     [&](const Attempt& attempt) { return apply_method(i, attempt, parts); });
     return good;
   }
 
-  StageResult apply_method(std::size_t index, const Attempt& attempt) {
+  StageResult apply_method(std::size_t index, const Attempt& attempt, QuantizedParts* parts) {
     StageResult result;
     CurveWriter curves(store_, attempt.id());
-    StoredRecord record(curves, result.metrics, parts_);
+    StoredRecord record(curves, result.metrics, parts);
     MethodContext context{
         loaded_->llama(), run_.format,
         *references_,     calibration_.get(),
@@ -405,7 +401,6 @@ class RunExecution {
   Progress& progress_;
   std::map<std::string, std::string>& failed_trainings_;
   ProvenanceRow provenance_;
-  QuantizedParts* parts_ = nullptr;  // where what the methods make is wanted
   std::unique_ptr<LlamaTextModel> loaded_;
   std::unique_ptr<LazyReferences> references_;
   std::unique_ptr<DrawnCalibration> calibration_;

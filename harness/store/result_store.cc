@@ -12,7 +12,6 @@
 #include <ctime>
 #include <iomanip>
 #include <limits>
-#include <map>
 #include <sstream>
 #include <thread>
 

@@ -13,29 +13,16 @@
 #include <benchmark/benchmark.h>
 #include <c10/core/InferenceMode.h>
 
-#include <algorithm>
-#include <chrono>
 #include <vector>
 
 #include "harness/kernels/integer_linear.h"
 #include "harness/kernels/packed_linear.h"
+#include "tests/bench/turns.h"
 
 namespace harness {
 namespace {
 
 constexpr int kTurns = 21;
-
-template <class Action>
-double seconds(Action&& action) {
-  const auto start = std::chrono::steady_clock::now();
-  benchmark::DoNotOptimize(action());
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
 
 double difference(const at::Tensor& y, const at::Tensor& exact) {
   return ((y.to(at::kFloat) - exact).abs().max() / exact.abs().max()).item<double>();

@@ -10,7 +10,6 @@
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <functional>
@@ -26,6 +25,7 @@
 #include "harness/quant/gptq.h"
 #include "harness/quant/sites.h"
 #include "harness/quant/transform.h"
+#include "tests/bench/turns.h"
 
 namespace harness {
 namespace {
@@ -33,17 +33,6 @@ namespace {
 constexpr int kTurns = 7;
 
 using Action = std::function<at::Tensor()>;
-
-double seconds(const Action& action) {
-  const auto start = std::chrono::steady_clock::now();
-  benchmark::DoNotOptimize(action());
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
 
 /// The least that the machine needs for a kernel's work.
 struct Roofline {

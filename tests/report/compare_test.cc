@@ -49,7 +49,7 @@ TEST_F(CompareTest, MetricsOfOneProtocolAreOneFamily) {
   for (auto* items : {&before, &after})
     for (TestItem& item : *items) item.detail = R"({"task":"t","category":"c"})";
   for (const auto& [label, items] : {std::pair("A", before), std::pair("B", after)})
-    runs_.put_eval(runs_.put_run({.label = label}), {},
+    runs_.put_eval({.label = label}, {},
                    {StoredRuns::count("t/acc", mean_of(items), 8),
                     StoredRuns::count("t/c/acc", mean_of(items), 8)},
                    items);
@@ -99,8 +99,8 @@ TEST_F(CompareTest, ALabelOfSeveralSeedsIsComparedSeedBySeed) {
 }
 
 TEST_F(CompareTest, ProtocolsOfOneOnlyAreNamed) {
-  runs_.put_eval(runs_.put_run({.label = "A"}), {.protocol = "p/1/limit-2"},
-                 {StoredRuns::count("acc", .5, 2)}, items_of({1, 0}));
+  runs_.put_eval({.label = "A"}, {.protocol = "p/1/limit-2"}, {StoredRuns::count("acc", .5, 2)},
+                 items_of({1, 0}));
   runs_.put({.label = "B"}, items_of({1, 0, 1}));
   const Table table = compare()[0];
   EXPECT_THAT(table.rows, IsEmpty());

@@ -35,8 +35,8 @@ class ComparisonTest : public ::testing::Test {
   /// Two runs of an eval with these metrics, each the value given for A and for B.
   void put_parts(const std::vector<TestItem>& before, const std::vector<TestItem>& after,
                  const std::vector<MetricRow>& of_before, const std::vector<MetricRow>& of_after) {
-    runs_.put_eval(runs_.put_run({.label = "A"}), {}, of_before, before);
-    runs_.put_eval(runs_.put_run({.label = "B"}), {}, of_after, after);
+    runs_.put_eval({.label = "A"}, {}, of_before, before);
+    runs_.put_eval({.label = "B"}, {}, of_after, after);
   }
   StoredRuns runs_;
 };
@@ -102,7 +102,7 @@ TEST_F(ComparisonTest, WindowsOfATextAreTestedInBlocksOfNeighbours) {
   const StoredRuns::Eval eval{.name = "perplexity"};
   for (const auto& [label, items, nll] :
        {std::tuple("A", before, sum / 27), std::tuple("B", after, other / 27)})
-    runs_.put_eval(runs_.put_run({.label = label}), eval,
+    runs_.put_eval({.label = label}, eval,
                    {StoredRuns::count("perplexity", std::exp(nll), 27),
                     StoredRuns::count("nll", nll, 27), StoredRuns::count("tokens", 700, 27)},
                    items);
@@ -218,7 +218,7 @@ TEST_F(ComparisonTest, AnItemThatIsNotFiniteLeavesTheDifferenceUnknown) {
 TEST_F(ComparisonTest, AnInfinitePerplexityHasNoTest) {
   const double infinity = std::numeric_limits<double>::infinity();
   for (const auto& [label, nll] : {std::pair("A", 3.0), std::pair("B", infinity)})
-    runs_.put_eval(runs_.put_run({.label = label}), {.name = "perplexity"},
+    runs_.put_eval({.label = label}, {.name = "perplexity"},
                    {StoredRuns::count("perplexity", std::exp(nll), 2)}, items_of({3.0, nll}));
   const PairedValues found = paired("perplexity");
   EXPECT_EQ(found.value, infinity);

@@ -9,8 +9,7 @@
 #include <limits>
 
 #include "harness/report/render.h"
-#include "tests/store/example_store.h"
-#include "tests/support/support.h"
+#include "tests/report/stored_runs.h"
 
 namespace harness::test {
 namespace {
@@ -43,12 +42,8 @@ class MainTableTest : public ::testing::Test {
     return run;
   }
   Table table() { return main_table(*store_, "quickstart"); }
-  /// The text of the cell under `title` (the first column of that title).
   static std::string text(const Table& table, std::size_t row, const std::string& title) {
-    for (std::size_t c = 0; c < table.columns.size(); ++c)
-      if (table.columns[c].title == title) return table.rows.at(row).at(c).text;
-    ADD_FAILURE() << "no column " << title;
-    return "";
+    return cell(table, row, title).text;
   }
 
   TemporaryFolder folder_;

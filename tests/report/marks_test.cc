@@ -14,7 +14,6 @@ namespace {
 
 using ::testing::Contains;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 using ::testing::Not;
 
 /// So many items, of which the first are 1.
@@ -34,11 +33,6 @@ class MarksTest : public ::testing::Test {
   Table table(const std::string& against = {}) {
     return main_table(runs_.store(), "table", kMainTableSql, against);
   }
-  static const Cell& cell(const Table& table, std::size_t row, const std::string& title = "acc") {
-    for (std::size_t c = 0; c < table.columns.size(); ++c)
-      if (table.columns[c].title == title) return table.rows.at(row).at(c);
-    throw Error("table", "no column " + title);
-  }
   StoredRuns runs_;
 };
 
@@ -48,13 +42,13 @@ TEST_F(MarksTest, TheReferenceIsTheUnquantizedRunAndTestsAreAdjustedOverTheColum
   put("far", 70);     // 20 lost
   put("middle", 84);  // 6 lost: p .03125, of three .0625
   const Table made = table();
-  EXPECT_FALSE(cell(made, 0).differs);
-  EXPECT_FALSE(cell(made, 1).differs);
-  EXPECT_TRUE(cell(made, 2).differs);
-  EXPECT_FALSE(cell(made, 3).differs);
-  EXPECT_EQ(cell(made, 3).details.back().first, "p against the reference");
-  EXPECT_EQ(cell(made, 3).details.back().second, "0.0625");
-  EXPECT_EQ(cell(made, 0).details.size(), 1u);  // the items; nothing was tested
+  EXPECT_FALSE(cell(made, 0, "acc").differs);
+  EXPECT_FALSE(cell(made, 1, "acc").differs);
+  EXPECT_TRUE(cell(made, 2, "acc").differs);
+  EXPECT_FALSE(cell(made, 3, "acc").differs);
+  EXPECT_EQ(cell(made, 3, "acc").details.back().first, "p against the reference");
+  EXPECT_EQ(cell(made, 3, "acc").details.back().second, "0.0625");
+  EXPECT_EQ(cell(made, 0, "acc").details.size(), 1u);  // the items; nothing was tested
   EXPECT_THAT(made.notes, Contains("†: differs from original, the reference (p < 0.05, Holm over "
                                    "the runs of its column; exact McNemar)"));
   EXPECT_THAT(to_text(made), HasSubstr("† 0.7000"));
@@ -67,8 +61,8 @@ TEST_F(MarksTest, TheBestOfAFormatIsMarkedWhereItsLeadIsOutsideNoise) {
   put("d", 60, "w8a8");
   put("e", 62, "w8a8");
   const Table made = table();
-  EXPECT_TRUE(cell(made, 1).best);
-  for (std::size_t row : {0, 2, 3, 4}) EXPECT_FALSE(cell(made, row).best) << row;
+  EXPECT_TRUE(cell(made, 1, "acc").best);
+  for (std::size_t row : {0, 2, 3, 4}) EXPECT_FALSE(cell(made, row, "acc").best) << row;
   EXPECT_THAT(made.notes, Contains("★: best of its format, and its lead over the runner-up is "
                                    "outside noise (p < 0.05; exact McNemar): 1 of 2"));
   EXPECT_THAT(to_markdown(made), HasSubstr("| ★ 0.8000 |"));
@@ -77,8 +71,8 @@ TEST_F(MarksTest, TheBestOfAFormatIsMarkedWhereItsLeadIsOutsideNoise) {
 TEST_F(MarksTest, ATieHasNoBest) {
   put("a", 80);
   put("b", 80);
-  EXPECT_FALSE(cell(table(), 0).best);
-  EXPECT_FALSE(cell(table(), 1).best);
+  EXPECT_FALSE(cell(table(), 0, "acc").best);
+  EXPECT_FALSE(cell(table(), 1, "acc").best);
 }
 
 TEST_F(MarksTest, TheUnquantizedRunIsNoCompetitor) {
@@ -86,21 +80,21 @@ TEST_F(MarksTest, TheUnquantizedRunIsNoCompetitor) {
   put("a", 60);
   put("b", 80);
   const Table made = table();
-  EXPECT_FALSE(cell(made, 0).best);
-  EXPECT_TRUE(cell(made, 2).best);
+  EXPECT_FALSE(cell(made, 0, "acc").best);
+  EXPECT_TRUE(cell(made, 2, "acc").best);
 }
 
 TEST_F(MarksTest, DetailsOfAFormatAreNoOtherFormat) {
   put("a", 60, "w4a4 (a clip 0.9)", "quarot");
   put("b", 80, "w4a4", "rtn");
-  EXPECT_TRUE(cell(table(), 1).best);
+  EXPECT_TRUE(cell(table(), 1, "acc").best);
 }
 
 TEST_F(MarksTest, LessIsBetterWhereTheMetricSaysSo) {
   for (const auto& [label, value] : {std::pair("a", 3.0), std::pair("b", 2.0)}) {
     std::vector<double> nll;
     for (int i = 0; i < 20; ++i) nll.push_back(value + .01 * i);
-    runs_.put_eval(runs_.put_run({.label = label}), {.name = "perplexity"},
+    runs_.put_eval({.label = label}, {.name = "perplexity"},
                    {StoredRuns::count("perplexity", std::exp(mean(nll)), 20)}, items_of(nll));
   }
   EXPECT_FALSE(cell(table(), 0, "perplexity").best);
@@ -112,9 +106,9 @@ TEST_F(MarksTest, ANamedReferenceReplacesTheDefault) {
   put("a", 60);
   put("b", 61);
   const Table made = table("a");
-  EXPECT_TRUE(cell(made, 0).differs);
-  EXPECT_FALSE(cell(made, 1).differs);
-  EXPECT_FALSE(cell(made, 2).differs);
+  EXPECT_TRUE(cell(made, 0, "acc").differs);
+  EXPECT_FALSE(cell(made, 1, "acc").differs);
+  EXPECT_FALSE(cell(made, 2, "acc").differs);
   EXPECT_THAT(made.notes, Contains(HasSubstr("differs from a, the reference")));
   EXPECT_THAT(error_of([&] { table("origina"); }), HasSubstr("did you mean \"original\"?"));
 }
@@ -125,8 +119,8 @@ TEST_F(MarksTest, WithoutItemsOrAReferenceNothingIsMarkedAndNothingSaid) {
   runs_.put_value({.label = "b"}, "acc", .8);
   const Table made = table();
   for (std::size_t row : {0, 1, 2}) {
-    EXPECT_FALSE(cell(made, row).best);
-    EXPECT_FALSE(cell(made, row).differs);
+    EXPECT_FALSE(cell(made, row, "acc").best);
+    EXPECT_FALSE(cell(made, row, "acc").differs);
   }
   EXPECT_THAT(made.notes, Not(Contains(HasSubstr("p <"))));
 }
@@ -154,15 +148,16 @@ TEST_F(MarksTest, OverTrainingSeedsTheSeedIsTheUnit) {
                         "acc", value + .3 * noise[seed] + (calibration ? .05 : -.05));
   const Table made = table();
   ASSERT_EQ(made.rows.size(), 3u);
-  EXPECT_TRUE(cell(made, 1).differs);
-  EXPECT_TRUE(cell(made, 1).best);
-  EXPECT_TRUE(cell(made, 2).differs);
+  EXPECT_TRUE(cell(made, 1, "acc").differs);
+  EXPECT_TRUE(cell(made, 1, "acc").best);
+  EXPECT_TRUE(cell(made, 2, "acc").differs);
   EXPECT_THAT(made.notes, Contains(HasSubstr("runs of its column; t)")));
   EXPECT_THAT(made.notes,
               Contains("Rows of several seeds: mean ± standard deviation over seeds of training, "
                        "inside which calibration seeds are averaged"));
   // The spread of calibration seeds, .05, is no part of it.
-  EXPECT_NEAR(std::stod(cell(made, 0).details.at(0).second), .3 * standard_deviation(noise), 1e-12);
+  EXPECT_NEAR(std::stod(cell(made, 0, "acc").details.at(0).second), .3 * standard_deviation(noise),
+              1e-12);
 }
 
 }  // namespace

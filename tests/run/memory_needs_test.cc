@@ -63,8 +63,7 @@ struct Shape {
 };
 class MemoryOfARun : public testing::TestWithParam<Shape> {};
 
-// What torch holds, against what is said before: within a quarter; three tenths below it where the
-// kernel of whole sequences' attention holds less than torch's, which other processors take.
+// What torch holds, against what is said before: within a quarter.
 TEST_P(MemoryOfARun, IsWhatWasSaid) {
   const LlamaConfig config = shape(GetParam().heads, GetParam().inner);
   constexpr at::ScalarType dtype = at::kFloat;
@@ -73,7 +72,7 @@ TEST_P(MemoryOfARun, IsWhatWasSaid) {
   CountingAllocator allocator;
   auto expect_near = [&](std::int64_t said, const char* what) {
     const double ratio = static_cast<double>(allocator.peak()) / static_cast<double>(said);
-    EXPECT_GT(ratio, 0.7) << what;
+    EXPECT_GT(ratio, 0.75) << what;
     EXPECT_LT(ratio, 1.25) << what;
   };
   const auto model = random_model(config, dtype);

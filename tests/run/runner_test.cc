@@ -4,7 +4,6 @@
 #include <ATen/core/grad_mode.h>
 #include <gmock/gmock.h>
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "harness/quant/quantized_folder.h"
