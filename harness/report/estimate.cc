@@ -55,8 +55,7 @@ Estimate estimate(const std::vector<Measurement>& runs) {
 std::string estimate_text(const Estimate& estimate) {
   const double half = (estimate.interval.high - estimate.interval.low) / 2;
   if (!(half > 0)) return format_measured(estimate.value) + ", " + estimate.over;
-  const std::string value = format_measured(estimate.value, half);
-  return fmt::format("{} ({}), {}", value.substr(0, value.find(" ± ")),
+  return fmt::format("{} ({}), {}", format_value(estimate.value, half),
                      format_interval(estimate.interval.low, estimate.interval.high, false),
                      estimate.over);
 }

@@ -111,7 +111,7 @@ std::string table_html(const Table& table, const std::string& id, const std::str
   std::string html;
   if (table.rows.size() >= kFilterFrom)
     html += fmt::format(
-        "<p class=\"filter\"><label>NamedRows with <input type=\"search\" "
+        "<p class=\"filter\"><label>Rows with <input type=\"search\" "
         "data-table=\"{}\"></label></p>\n",
         id);
   html += fmt::format(

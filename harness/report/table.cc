@@ -48,6 +48,13 @@ std::string format_measured(double value, std::optional<double> uncertainty) {
   return uncertainty ? text + " ± 0" : text;
 }
 
+std::string format_value(double value, double uncertainty) {
+  const std::string text = format_measured(value, uncertainty);
+  const std::size_t end = text.find(" ± ");
+  if (!text.starts_with('(')) return text.substr(0, end);
+  return text.substr(1, end - 1) + text.substr(text.find(')') + 1);  // "(1.54 ± 0.20)e-6"
+}
+
 std::vector<std::size_t> shown_columns(const Table& table) {
   std::vector<std::size_t> shown;
   for (std::size_t c = 0; c < table.columns.size(); ++c)

@@ -50,6 +50,9 @@ Table result_table(const ResultStore::ResultSet& result);
 /// infinities are words.
 std::string format_measured(double value, std::optional<double> uncertainty = std::nullopt);
 
+/// The value of that alone, to the place of its uncertainty: "23.11", "1.54e-6".
+std::string format_value(double value, double uncertainty);
+
 /// "-0.031 to +0.004": two digits of half the width, and a sign where `signs`; "–" where unknown.
 std::string format_interval(double low, double high, bool signs);
 

@@ -80,10 +80,8 @@ std::vector<MetricName> safety_metrics(const ResultStore& store, const Experimen
 std::string difference_text(const PairedValues& paired) {
   const Interval interval = paired.interval();
   const double half = (interval.high - interval.low) / 2;
-  const std::string value =
-      half > 0 ? format_measured(paired.difference(), half) : format_measured(paired.difference());
-  std::string text =
-      fmt::format("{}{}", paired.difference() > 0 ? "+" : "", value.substr(0, value.find(" ± ")));
+  std::string text = fmt::format("{}{}", paired.difference() > 0 ? "+" : "",
+                                 format_value(paired.difference(), half));
   if (std::isfinite(half))
     text += fmt::format(" ({})", format_interval(interval.low, interval.high, true));
   return text;

@@ -41,6 +41,8 @@ TEST(EstimateTest, IsShownToTwoDigitsOfItsIntervalsHalf) {
             "0.980 (0.970 to 0.990), 7 training seeds");
   EXPECT_EQ(estimate_text({.98, {}, "20 items"}), "0.9800, 20 items");
   EXPECT_EQ(estimate_text({1, {1, 1}, "3 seeds"}), "1, 3 seeds");
+  EXPECT_EQ(estimate_text({1.54e-6, {1.34e-6, 1.74e-6}, "5 training seeds"}),
+            "1.54e-6 (0.00000134 to 0.00000174), 5 training seeds");
 }
 
 }  // namespace
