@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cassert>
 #include <cmath>
+#include <cstdint>
+#include <vector>
 
 #include "harness/kernels/attention_cpu.h"
 #include "harness/kernels/cpu_kernels.h"
@@ -18,6 +20,7 @@ namespace {
 // Values that a thread moves, and multiply-adds that it does, at least: below, starting threads
 // costs more than the work.
 constexpr std::int64_t kMoved = 32768, kMultiplyAdds = std::int64_t{1} << 20;
+constexpr std::int64_t kAligned = 16;  // floats between addresses that 64 divides
 
 std::int64_t grain(std::int64_t least, std::int64_t work) {
   return std::max<std::int64_t>(1, least / std::max<std::int64_t>(1, work));
@@ -38,7 +41,7 @@ at::Tensor attend_as(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
 
   const at::Tensor keys = at::empty({batch, kv_heads, cpu::packed_keys<T>(tokens, e)}, q.options());
   const at::Tensor values =
-      at::empty({batch, kv_heads, cpu::packed_values(tokens, e)}, q.options());
+      at::empty({batch, kv_heads, cpu::packed_values<T>(tokens, e)}, q.options());
   at::parallel_for(0, batch * kv_heads, grain(kMoved, tokens * e),
                    [&](std::int64_t begin, std::int64_t end) {
                      for (std::int64_t i = begin; i < end; ++i) {
@@ -58,7 +61,11 @@ at::Tensor attend_as(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
   at::parallel_for(
       0, batch * kv_heads * tasks, grain(kMultiplyAdds, 2 * step * group * e * seen),
       [&](std::int64_t begin, std::int64_t end) {
-        const at::Tensor scratch = at::empty({cpu::attention_scratch<T>(e)}, at::kFloat);
+        std::vector<float> memory(
+            static_cast<std::size_t>(cpu::attention_scratch<T>(e) + kAligned));
+        const auto behind =
+            reinterpret_cast<std::uintptr_t>(memory.data()) / sizeof(float) % kAligned;
+        float* const scratch = memory.data() + (kAligned - behind) % kAligned;
         for (std::int64_t task = begin; task < end; ++task) {
           const std::int64_t row = task / tasks / kv_heads, head = task / tasks % kv_heads;
           auto attend = [&](std::int64_t block) {
@@ -72,8 +79,7 @@ at::Tensor attend_as(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
                          .begin = block * step,
                          .end = std::min((block + 1) * step, tokens)},
                         {head_of<T>(keys, row, head), head_of<T>(values, row, head)}, e, seen,
-                        static_cast<float>(1 / std::sqrt(static_cast<double>(e))),
-                        scratch.data_ptr<float>());
+                        static_cast<float>(1 / std::sqrt(static_cast<double>(e))), scratch);
           };
           const std::int64_t near = task % tasks, far = blocks - 1 - near;
           attend(far);

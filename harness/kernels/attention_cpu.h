@@ -35,15 +35,16 @@ HARNESS_INLINE std::int64_t value_width(std::int64_t e) { return rounded_up(e, 1
 template <class T>
 struct Panels {
   const T* keys;    // [panels, laid_out_features * kPanelKeys]
-  const T* values;  // [panels, kPanelKeys * value_width]
+  const T* values;  // [tokens, value_width], in bfloat16 up to a multiple of 32 tokens
 };
 /// Values of T in the keys of Panels.
 template <class T>
 HARNESS_INLINE std::int64_t packed_keys(std::int64_t tokens, std::int64_t e) {
   return rounded_up(tokens, kPanelKeys) * laid_out_features<T>(e);
 }
+template <class T>
 HARNESS_INLINE std::int64_t packed_values(std::int64_t tokens, std::int64_t e) {
-  return rounded_up(tokens, kPanelKeys) * value_width(e);
+  return rounded_up(tokens, sizeof(T) == sizeof(Bf16) ? 32 : 1) * value_width(e);
 }
 
 /// Lays out k [tokens, e], whose rows are `stride` values apart, as the keys of Panels.
