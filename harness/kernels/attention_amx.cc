@@ -26,12 +26,6 @@ constexpr std::int64_t kSpan = 4 * kPanelKeys;
 constexpr std::int64_t kSpanBytes = kSpan * static_cast<std::int64_t>(sizeof(float));
 static_assert(kAttentionRows % kRows == 0);
 
-constexpr float kUnseen = -__builtin_inff();
-constexpr float kLowest = -3.4e38f;
-
-HARNESS_INLINE std::int64_t least(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
-HARNESS_INLINE std::int64_t most(std::int64_t a, std::int64_t b) { return a > b ? a : b; }
-
 /// The compiler does not know that the load of a tile reads memory.
 HARNESS_INLINE void before_tiles_are_loaded() { asm volatile("" ::: "memory"); }
 
@@ -178,8 +172,7 @@ void attend(const Queries<Bf16>& queries, const Panels<Bf16>& panels, std::int64
   alignas(64) float scores[kRows][kSpan];
   alignas(64) Bf16 weights[kSpan / kDepth * kTile];
 
-  std::int64_t token = queries.begin, head = 0;
-  for (std::int64_t row = 0; row < count; ++row) {
+  for_queries(queries, [&](std::int64_t row, std::int64_t token, std::int64_t head) {
     const Bf16* const from = queries.q + token * queries.token_stride + head * queries.head_stride;
     Bf16* const to = q + row / kRows * kRows * features + row % kRows * kDepth;
     for (std::int64_t first = 0; first < features; first += kDepth) {
@@ -190,11 +183,7 @@ void attend(const Queries<Bf16>& queries, const Panels<Bf16>& panels, std::int64
     }
     position[row] = token;
     max[row] = kLowest;
-    if (++head == queries.group) {
-      head = 0;
-      ++token;
-    }
-  }
+  });
   std::memset(sums, 0, static_cast<std::size_t>(rows * width) * sizeof(float));
   std::memset(totals, 0, static_cast<std::size_t>(rows) * sizeof totals[0]);
 
@@ -213,10 +202,7 @@ void attend(const Queries<Bf16>& queries, const Panels<Bf16>& panels, std::int64
         score_panel(q + row * features, panels.keys + (first + key) / kPanelKeys * panel_keys,
                     chunks, scores[0] + key);
       for (std::int64_t r = 0; r < tile_rows; ++r) {
-        const std::int64_t end = least(depth, most(0, position[row + r] + 1 - first));
-        const std::int64_t begin = least(end, position[row + r] + 1 - window - first);
-        for (std::int64_t key = 0; key < begin; ++key) scores[r][key] = kUnseen;
-        for (std::int64_t key = end; key < depth; ++key) scores[r][key] = kUnseen;
+        hide_unseen(scores[r], first, depth, position[row + r], window);
         const float growth = exponentiate(scores[r], depth, scale, max[row + r], totals[row + r],
                                           weights + r * kDepth);
         if (growth == 1.0f) continue;
@@ -243,9 +229,7 @@ void attend(const Queries<Bf16>& queries, const Panels<Bf16>& panels, std::int64
   }
   _tile_release();
 
-  token = queries.begin;
-  head = 0;
-  for (std::int64_t row = 0; row < count; ++row) {
+  for_queries(queries, [&](std::int64_t row, std::int64_t token, std::int64_t head) {
     Bf16* const to =
         queries.out + token * queries.out_token_stride + head * queries.out_head_stride;
     const F total = Avx512::set(Avx512::reduce_sum(Avx512::load(totals[row])));
@@ -254,11 +238,7 @@ void attend(const Queries<Bf16>& queries, const Panels<Bf16>& panels, std::int64
           _mm512_cvtneps_pbh(Avx512::div(Avx512::load(sums + row * width + i), total));
       std::memcpy(to + i, &rounded, static_cast<std::size_t>(least(kLane, e - i)) * sizeof(Bf16));
     }
-    if (++head == queries.group) {
-      head = 0;
-      ++token;
-    }
-  }
+  });
 }
 
 }  // namespace harness::cpu

@@ -16,12 +16,6 @@ constexpr std::int64_t kLane = 16;
 constexpr std::int64_t kRows = 6, kVectors = 4;
 static_assert(kAttentionRows % kRows == 0 && kPanelKeys == kVectors * kLane);
 
-constexpr float kUnseen = -__builtin_inff();
-constexpr float kLowest = -3.4e38f;
-
-HARNESS_INLINE std::int64_t least(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
-HARNESS_INLINE std::int64_t most(std::int64_t a, std::int64_t b) { return a > b ? a : b; }
-
 /// c = scale * c + a b for kRows rows and kWidth vectors; a [kRows, depth], b [depth, kWidth
 /// vectors]. No scale: c = a b.
 template <std::int64_t kWidth>
@@ -120,27 +114,23 @@ void pack_values(const float* v, std::int64_t stride, std::int64_t tokens, std::
 void attend(const Queries<float>& queries, const Panels<float>& panels, std::int64_t e,
             std::int64_t window, float scale, float* scratch) {
   const std::int64_t width = value_width(e), count = (queries.end - queries.begin) * queries.group;
-  const std::int64_t rows = (count + kRows - 1) / kRows * kRows;
+  const std::int64_t rows = rounded_up(count, kRows);
   float* const q = scratch;          // [rows, e]
   float* const sums = q + rows * e;  // [rows, width]
   std::int64_t position[kAttentionRows];
   float max[kAttentionRows], totals[kAttentionRows][kLane];
   float scores[kRows][kPanelKeys], growth[kLane];
 
-  // Behind the last query stand copies of it: tiles are whole.
-  std::int64_t token = queries.begin, head = 0;
-  const float* from = queries.q + token * queries.token_stride;
-  for (std::int64_t row = 0; row < rows; ++row) {
+  auto lay_out = [&](std::int64_t row, std::int64_t token, std::int64_t head) {
+    const float* const from = queries.q + token * queries.token_stride + head * queries.head_stride;
     for (std::int64_t i = 0; i < e; ++i) q[row * e + i] = from[i] * scale;
     position[row] = token;
     max[row] = kLowest;
-    if (row + 1 >= count) continue;
-    if (++head == queries.group) {
-      head = 0;
-      ++token;
-    }
-    from = queries.q + token * queries.token_stride + head * queries.head_stride;
-  }
+  };
+  for_queries(queries, lay_out);
+  // Behind the last query stand copies of it: tiles are whole.
+  for (std::int64_t row = count; row < rows; ++row)
+    lay_out(row, queries.end - 1, queries.group - 1);
   std::memset(sums, 0, static_cast<std::size_t>(rows * width) * sizeof(float));
   std::memset(totals, 0, static_cast<std::size_t>(rows) * sizeof totals[0]);
 
@@ -155,30 +145,20 @@ void attend(const Queries<float>& queries, const Panels<float>& panels, std::int
       if (depth <= 0 || position[row] - window + 1 >= first + kPanelKeys) continue;
       multiply(q + row * e, e, keys, kPanelKeys, e, nullptr, scores[0], kPanelKeys,
                (depth + kLane - 1) / kLane);
-      for (std::int64_t r = 0; r < kRows; ++r) {
-        const std::int64_t end = least(kPanelKeys, most(0, position[row + r] + 1 - first));
-        const std::int64_t begin = least(end, position[row + r] + 1 - window - first);
-        for (std::int64_t key = 0; key < begin; ++key) scores[r][key] = kUnseen;
-        for (std::int64_t key = end; key < kPanelKeys; ++key) scores[r][key] = kUnseen;
-      }
+      for (std::int64_t r = 0; r < kRows; ++r)
+        hide_unseen(scores[r], first, kPanelKeys, position[row + r], window);
       exponentiate(scores[0], max + row, totals + row, growth);
       multiply(scores[0], kPanelKeys, values, width, depth, growth, sums + row * width, width,
                width / kLane);
     }
   }
 
-  token = queries.begin;
-  head = 0;
-  for (std::int64_t row = 0; row < count; ++row) {
+  for_queries(queries, [&](std::int64_t row, std::int64_t token, std::int64_t head) {
     float* const to =
         queries.out + token * queries.out_token_stride + head * queries.out_head_stride;
     const float total = Avx512::reduce_sum(Avx512::load(totals[row]));
     for (std::int64_t i = 0; i < e; ++i) to[i] = sums[row * width + i] / total;
-    if (++head == queries.group) {
-      head = 0;
-      ++token;
-    }
-  }
+  });
 }
 
 }  // namespace harness::cpu

@@ -20,6 +20,11 @@ constexpr std::int64_t kPanelKeys = 64;
 /// Queries that attend() takes at most.
 constexpr std::int64_t kAttentionRows = 192;
 
+/// A score whose weight is 0, and one that no score is below.
+constexpr float kUnseen = -__builtin_inff(), kLowest = -3.4e38f;
+
+HARNESS_INLINE std::int64_t least(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
+HARNESS_INLINE std::int64_t most(std::int64_t a, std::int64_t b) { return a > b ? a : b; }
 HARNESS_INLINE std::int64_t rounded_up(std::int64_t n, std::int64_t unit) {
   return (n + unit - 1) / unit * unit;
 }
@@ -67,6 +72,24 @@ struct Queries {
   std::int64_t out_token_stride, out_head_stride;
   std::int64_t group, begin, end;
 };
+
+/// visit(row, token, head) for each of them, in the order in which attend() lays them out.
+template <class T, class Visit>
+HARNESS_INLINE void for_queries(const Queries<T>& queries, const Visit& visit) {
+  std::int64_t row = 0;
+  for (std::int64_t token = queries.begin; token < queries.end; ++token)
+    for (std::int64_t head = 0; head < queries.group; ++head) visit(row++, token, head);
+}
+
+/// Of the scores of keys `first` to `first` + `keys` those that a token does not see become
+/// kUnseen.
+HARNESS_INLINE void hide_unseen(float* scores, std::int64_t first, std::int64_t keys,
+                                std::int64_t token, std::int64_t window) {
+  const std::int64_t end = least(keys, most(0, token + 1 - first));
+  const std::int64_t begin = least(end, token + 1 - window - first);
+  for (std::int64_t key = 0; key < begin; ++key) scores[key] = kUnseen;
+  for (std::int64_t key = end; key < keys; ++key) scores[key] = kUnseen;
+}
 
 /// Floats of scratch memory that attend() needs, best at an address that 64 divides.
 template <class T>
