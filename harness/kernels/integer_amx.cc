@@ -12,55 +12,45 @@ constexpr std::int64_t kSumBytes = kPanelOutputs * sizeof(int);  // from row to 
 constexpr std::int64_t kBlockSums = kTileRows * kPanelOutputs;
 constexpr std::int64_t kHalf = kPanelOutputs / 2;
 
-void one_block(const std::uint8_t* x, const std::int8_t* panel, std::int64_t steps,
-               std::int32_t* sums) {
+/// One block of rows, or two: then a load of weights serves both.
+template <bool kTwo>
+void multiply(const std::uint8_t* x, const std::uint8_t* below, const std::int8_t* panel,
+              std::int64_t steps, std::int32_t* sums) {
   _tile_zero(0);
   _tile_zero(1);
+  if constexpr (kTwo) {
+    _tile_zero(2);
+    _tile_zero(3);
+  }
   for (std::int64_t step = 0; step < steps; ++step) {
     _tile_loadd(4, x, kTileRowBytes);
     _tile_loadd(6, panel, kTileRowBytes);
     _tile_dpbusd(0, 4, 6);
     _tile_loadd(7, panel + kTileBytes, kTileRowBytes);
     _tile_dpbusd(1, 4, 7);
+    if constexpr (kTwo) {
+      _tile_loadd(5, below, kTileRowBytes);
+      _tile_dpbusd(2, 5, 6);
+      _tile_dpbusd(3, 5, 7);
+      below += kTileBytes;
+    }
     x += kTileBytes;
     panel += kPanelStepBytes;
   }
   _tile_stored(0, sums, kSumBytes);
   _tile_stored(1, sums + kHalf, kSumBytes);
-}
-
-/// Two blocks of rows: four products for four loads.
-void two_blocks(const std::uint8_t* x, const std::uint8_t* below, const std::int8_t* panel,
-                std::int64_t steps, std::int32_t* sums) {
-  _tile_zero(0);
-  _tile_zero(1);
-  _tile_zero(2);
-  _tile_zero(3);
-  for (std::int64_t step = 0; step < steps; ++step) {
-    _tile_loadd(4, x, kTileRowBytes);
-    _tile_loadd(6, panel, kTileRowBytes);
-    _tile_dpbusd(0, 4, 6);
-    _tile_loadd(7, panel + kTileBytes, kTileRowBytes);
-    _tile_dpbusd(1, 4, 7);
-    _tile_loadd(5, below, kTileRowBytes);
-    _tile_dpbusd(2, 5, 6);
-    _tile_dpbusd(3, 5, 7);
-    x += kTileBytes;
-    below += kTileBytes;
-    panel += kPanelStepBytes;
+  if constexpr (kTwo) {
+    _tile_stored(2, sums + kBlockSums, kSumBytes);
+    _tile_stored(3, sums + kBlockSums + kHalf, kSumBytes);
   }
-  _tile_stored(0, sums, kSumBytes);
-  _tile_stored(1, sums + kHalf, kSumBytes);
-  _tile_stored(2, sums + kBlockSums, kSumBytes);
-  _tile_stored(3, sums + kBlockSums + kHalf, kSumBytes);
 }
 
 void product(const std::uint8_t* x, std::int64_t block_bytes, std::int64_t rows,
              const std::int8_t* panel, std::int64_t steps, std::int32_t* sums) {
   if (rows > kTileRows)
-    two_blocks(x, x + block_bytes, panel, steps, sums);
+    multiply<true>(x, x + block_bytes, panel, steps, sums);
   else
-    one_block(x, panel, steps, sums);
+    multiply<false>(x, nullptr, panel, steps, sums);
 }
 
 }  // namespace

@@ -43,14 +43,14 @@ HARNESS_CLONES void portable_product(const std::uint8_t* x, std::int64_t block_b
                                      std::int64_t steps, std::int32_t* sums) {
   for (std::int64_t row = 0; row < rows; ++row, sums += kPanelOutputs) {
     const std::uint8_t* codes = x + row / kTileRows * block_bytes + row % kTileRows * kStepInputs;
-    std::int32_t total[kPanelOutputs] = {};
+    std::uint32_t total[kPanelOutputs] = {};  // modulo 2^32, as the instructions sum
     for (std::int64_t step = 0; step < steps; ++step, codes += kTileBytes) {
       const std::int8_t* weights = panel + step * kPanelStepBytes;
       for (std::int64_t half = 0; half < 2; ++half)
         for (std::int64_t quad = 0; quad < kStepInputs; quad += 4)
           for (std::int64_t output = 0; output < 16; ++output)
             for (std::int64_t i = 0; i < 4; ++i)
-              total[half * 16 + output] += codes[quad + i] * *weights++;
+              total[half * 16 + output] += static_cast<std::uint32_t>(codes[quad + i] * *weights++);
     }
     std::copy(total, total + kPanelOutputs, sums);
   }
