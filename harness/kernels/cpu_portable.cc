@@ -96,39 +96,17 @@ bool quantize_typed(const T* w, void* codes, Compute<T>* scales, Compute<T>* zer
 
 bool fake_quantize(DType dtype, const void* x, void* y, std::int64_t groups, std::int64_t group,
                    const QuantizerParams& params) {
-  auto run = [&]<class T>(T*) {
+  return with_type(dtype, [&]<class T>(T) {
     return fake_quantize_typed(static_cast<const T*>(x), static_cast<T*>(y), groups, group, params);
-  };
-  switch (dtype) {
-    case DType::f32:
-      return run(static_cast<float*>(nullptr));
-    case DType::f64:
-      return run(static_cast<double*>(nullptr));
-    case DType::bf16:
-      return run(static_cast<Bf16*>(nullptr));
-    case DType::f16:
-      return run(static_cast<Half*>(nullptr));
-  }
-  return false;
+  });
 }
 
 bool quantize(DType dtype, const void* w, void* codes, void* scales, void* zeros,
               std::int64_t groups, std::int64_t group, const QuantizerParams& params) {
-  auto run = [&]<class T>(T*) {
+  return with_type(dtype, [&]<class T>(T) {
     return quantize_typed(static_cast<const T*>(w), codes, static_cast<Compute<T>*>(scales),
                           static_cast<Compute<T>*>(zeros), groups, group, params);
-  };
-  switch (dtype) {
-    case DType::f32:
-      return run(static_cast<float*>(nullptr));
-    case DType::f64:
-      return run(static_cast<double*>(nullptr));
-    case DType::bf16:
-      return run(static_cast<Bf16*>(nullptr));
-    case DType::f16:
-      return run(static_cast<Half*>(nullptr));
-  }
-  return false;
+  });
 }
 
 }  // namespace

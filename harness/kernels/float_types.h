@@ -26,6 +26,22 @@ struct Half {
   std::uint16_t bits;
 };
 
+/// visit(T{}) for the type T that dtype names.
+template <class Visit>
+auto with_type(DType dtype, const Visit& visit) {
+  switch (dtype) {
+    case DType::f32:
+      return visit(float{});
+    case DType::f64:
+      return visit(double{});
+    case DType::bf16:
+      return visit(Bf16{});
+    case DType::f16:
+      break;
+  }
+  return visit(Half{});
+}
+
 HARNESS_INLINE std::uint32_t bits_of(float value) {
   std::uint32_t bits;
   memcpy(&bits, &value, sizeof bits);

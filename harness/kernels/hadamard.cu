@@ -51,17 +51,9 @@ bool cuda_hadamard_fits(DType dtype, const HadamardOrder& order, std::int64_t in
 int cuda_hadamard(DType dtype, const void* x, void* y, std::int64_t values,
                   const HadamardOrder& order, std::int64_t inner, const void* signs,
                   CUstream_st* stream) {
-  switch (dtype) {
-    case DType::f32:
-      return launch<float>(x, y, values, order, inner, signs, stream);
-    case DType::f64:
-      return launch<double>(x, y, values, order, inner, signs, stream);
-    case DType::bf16:
-      return launch<Bf16>(x, y, values, order, inner, signs, stream);
-    case DType::f16:
-      return launch<Half>(x, y, values, order, inner, signs, stream);
-  }
-  return cudaErrorInvalidValue;
+  return with_type(dtype, [&](auto type) {
+    return launch<decltype(type)>(x, y, values, order, inner, signs, stream);
+  });
 }
 
 }  // namespace harness::kernels

@@ -2,6 +2,7 @@
 // with -fmad=false.
 
 #include "harness/kernels/cuda_kernels.h"
+#include "harness/kernels/thread_block.h"
 
 namespace harness::kernels {
 namespace {
@@ -10,7 +11,6 @@ constexpr int kWarp = 32;
 constexpr int kBlock = 256;
 // A warp takes a group up to this size, a whole block a larger one.
 constexpr std::int64_t kWarpGroup = 2048;
-constexpr std::int64_t kMaxBlocks = 1 << 20;
 constexpr unsigned kEveryLane = 0xffffffffu;
 
 /// The extremes over the kThreads threads that share a group; every one of them gets the result.
@@ -139,9 +139,8 @@ int launch(const T* x, std::int64_t groups, std::int64_t group, const QuantizerP
            std::int32_t* not_finite, Write write, cudaStream_t stream) {
   const int threads = params.mse_clip || group > kWarpGroup ? kBlock : kWarp;
   const std::int64_t rows = kBlock / threads;
-  const std::int64_t wanted = (groups + rows - 1) / rows;
   const dim3 block(static_cast<unsigned>(threads), static_cast<unsigned>(rows));
-  const dim3 blocks(static_cast<unsigned>(wanted < kMaxBlocks ? wanted : kMaxBlocks));
+  const unsigned blocks = blocks_for((groups + rows - 1) / rows);
   if (params.mse_clip)
     for_groups<kBlock, true>
         <<<blocks, block, 0, stream>>>(x, groups, group, params, not_finite, write);
@@ -175,33 +174,18 @@ int quantize(const void* w, void* codes, void* scales, void* zeros, std::int64_t
 int cuda_fake_quantize(DType dtype, const void* x, void* y, std::int64_t groups, std::int64_t group,
                        const QuantizerParams& params, std::int32_t* not_finite,
                        CUstream_st* stream) {
-  switch (dtype) {
-    case DType::f32:
-      return fake_quantize<float>(x, y, groups, group, params, not_finite, stream);
-    case DType::f64:
-      return fake_quantize<double>(x, y, groups, group, params, not_finite, stream);
-    case DType::bf16:
-      return fake_quantize<Bf16>(x, y, groups, group, params, not_finite, stream);
-    case DType::f16:
-      return fake_quantize<Half>(x, y, groups, group, params, not_finite, stream);
-  }
-  return cudaErrorInvalidValue;
+  return with_type(dtype, [&](auto type) {
+    return fake_quantize<decltype(type)>(x, y, groups, group, params, not_finite, stream);
+  });
 }
 
 int cuda_quantize(DType dtype, const void* w, void* codes, void* scales, void* zeros,
                   std::int64_t groups, std::int64_t group, const QuantizerParams& params,
                   std::int32_t* not_finite, CUstream_st* stream) {
-  switch (dtype) {
-    case DType::f32:
-      return quantize<float>(w, codes, scales, zeros, groups, group, params, not_finite, stream);
-    case DType::f64:
-      return quantize<double>(w, codes, scales, zeros, groups, group, params, not_finite, stream);
-    case DType::bf16:
-      return quantize<Bf16>(w, codes, scales, zeros, groups, group, params, not_finite, stream);
-    case DType::f16:
-      return quantize<Half>(w, codes, scales, zeros, groups, group, params, not_finite, stream);
-  }
-  return cudaErrorInvalidValue;
+  return with_type(dtype, [&](auto type) {
+    return quantize<decltype(type)>(w, codes, scales, zeros, groups, group, params, not_finite,
+                                    stream);
+  });
 }
 
 }  // namespace harness::kernels

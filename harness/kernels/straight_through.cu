@@ -36,17 +36,9 @@ int launch(const void* x, const void* gradient, void* result, std::int64_t group
 int cuda_straight_through_gradient(DType dtype, const void* x, const void* gradient, void* result,
                                    std::int64_t groups, std::int64_t group,
                                    const QuantizerParams& params, CUstream_st* stream) {
-  switch (dtype) {
-    case DType::f32:
-      return launch<float>(x, gradient, result, groups, group, params, stream);
-    case DType::f64:
-      return launch<double>(x, gradient, result, groups, group, params, stream);
-    case DType::bf16:
-      return launch<Bf16>(x, gradient, result, groups, group, params, stream);
-    case DType::f16:
-      return launch<Half>(x, gradient, result, groups, group, params, stream);
-  }
-  return cudaErrorInvalidValue;
+  return with_type(dtype, [&](auto type) {
+    return launch<decltype(type)>(x, gradient, result, groups, group, params, stream);
+  });
 }
 
 }  // namespace harness::kernels

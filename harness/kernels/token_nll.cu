@@ -4,12 +4,12 @@
 #include <math_constants.h>
 
 #include "harness/kernels/cuda_kernels.h"
+#include "harness/kernels/thread_block.h"
 
 namespace harness::kernels {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr std::int64_t kMaxBlocks = 1 << 20;
 
 __device__ float exponential(float x) { return expf(x); }
 __device__ double exponential(double x) { return exp(x); }
@@ -61,9 +61,8 @@ __global__ void token_nll_rows(const T* logits, const std::int64_t* targets, flo
 template <class T>
 int launch(const void* logits, const std::int64_t* targets, float* nll, std::int64_t rows,
            std::int64_t vocabulary, cudaStream_t stream) {
-  const unsigned blocks = static_cast<unsigned>(rows < kMaxBlocks ? rows : kMaxBlocks);
-  token_nll_rows<<<blocks, kThreads, 0, stream>>>(static_cast<const T*>(logits), targets, nll, rows,
-                                                  vocabulary);
+  token_nll_rows<<<blocks_for(rows), kThreads, 0, stream>>>(static_cast<const T*>(logits), targets,
+                                                            nll, rows, vocabulary);
   return cudaGetLastError();
 }
 
@@ -71,17 +70,9 @@ int launch(const void* logits, const std::int64_t* targets, float* nll, std::int
 
 int cuda_token_nll(DType dtype, const void* logits, const std::int64_t* targets, float* nll,
                    std::int64_t rows, std::int64_t vocabulary, CUstream_st* stream) {
-  switch (dtype) {
-    case DType::f32:
-      return launch<float>(logits, targets, nll, rows, vocabulary, stream);
-    case DType::f64:
-      return launch<double>(logits, targets, nll, rows, vocabulary, stream);
-    case DType::bf16:
-      return launch<Bf16>(logits, targets, nll, rows, vocabulary, stream);
-    case DType::f16:
-      return launch<Half>(logits, targets, nll, rows, vocabulary, stream);
-  }
-  return cudaErrorInvalidValue;
+  return with_type(dtype, [&](auto type) {
+    return launch<decltype(type)>(logits, targets, nll, rows, vocabulary, stream);
+  });
 }
 
 }  // namespace harness::kernels

@@ -91,31 +91,14 @@ void log_sum_exp_rows(const void* logits, double* result, std::int64_t rows,
 template <class L>
 void token_nll(DType dtype, const void* logits, const std::int64_t* targets, float* nll,
                std::int64_t rows, std::int64_t vocabulary) {
-  switch (dtype) {
-    case DType::f32:
-      return token_nll_rows<L, float>(logits, targets, nll, rows, vocabulary);
-    case DType::bf16:
-      return token_nll_rows<L, Bf16>(logits, targets, nll, rows, vocabulary);
-    case DType::f16:
-      return token_nll_rows<L, Half>(logits, targets, nll, rows, vocabulary);
-    case DType::f64:
-      return token_nll_rows<L, double>(logits, targets, nll, rows, vocabulary);
-  }
+  with_type(dtype,
+            [&]<class T>(T) { token_nll_rows<L, T>(logits, targets, nll, rows, vocabulary); });
 }
 
 template <class L>
 void log_sum_exp(DType dtype, const void* logits, double* result, std::int64_t rows,
                  std::int64_t vocabulary) {
-  switch (dtype) {
-    case DType::f32:
-      return log_sum_exp_rows<L, float>(logits, result, rows, vocabulary);
-    case DType::bf16:
-      return log_sum_exp_rows<L, Bf16>(logits, result, rows, vocabulary);
-    case DType::f16:
-      return log_sum_exp_rows<L, Half>(logits, result, rows, vocabulary);
-    case DType::f64:
-      return log_sum_exp_rows<L, double>(logits, result, rows, vocabulary);
-  }
+  with_type(dtype, [&]<class T>(T) { log_sum_exp_rows<L, T>(logits, result, rows, vocabulary); });
 }
 
 }  // namespace
