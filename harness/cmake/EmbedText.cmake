@@ -12,6 +12,7 @@ function(harness_embed_texts target header)
     add_custom_command(OUTPUT "${source}"
       COMMAND "${CMAKE_COMMAND}" -DSOURCE=${file} -DSYMBOL=${symbol} -DHEADER=${header} -DOUT=${source} -P "${script}"
       DEPENDS "${file}" "${script}" VERBATIM)
+    set_source_files_properties("${source}" PROPERTIES SKIP_PRECOMPILE_HEADERS ON)  # reading it is all the time they take
     target_sources(${target} PRIVATE "${source}")
   endforeach()
 endfunction()
