@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <fstream>
 #include <iostream>
@@ -37,6 +39,12 @@ struct ReportArguments {
 };
 
 std::string report_text(const ResultStore& store, const ReportArguments& arguments) {
+  if (arguments.experiment.empty()) {
+    if (arguments.format == "sql" || arguments.format == "html")
+      throw Error("report", fmt::format("no experiment to write as {}", arguments.format),
+                  "a name or key", "`harness report` lists them");
+    return render(experiments_table(store), arguments.format);
+  }
   if (arguments.format == "sql") return dump(store, arguments.experiment, !arguments.no_items);
   if (arguments.format == "html") return to_html_page(store, arguments.experiment);
   Table table = !arguments.reference.empty()
@@ -54,39 +62,49 @@ std::string report_text(const ResultStore& store, const ReportArguments& argumen
 
 void add_report(CLI::App& app, Session&) {
   auto* command =
-      app.add_subcommand("report", "Print the table of an experiment from the database");
+      app.add_subcommand("report",
+                         "Print the table of an experiment from the database, or, where "
+                         "none is named, which there are");
   auto arguments = std::make_shared<ReportArguments>();
   auto database = std::make_shared<DatabaseOption>();
-  command
-      ->add_option("experiment", arguments->experiment,
-                   "name of an experiment, or the beginning of its key")
-      ->required();
+  CLI::Option* experiment =
+      command->add_option("experiment", arguments->experiment,
+                          "name of an experiment, or the beginning of its key; default: list them");
   command
       ->add_option("--format", arguments->format,
                    "markdown (md), latex (a tabular for \\input), csv, text; html: a page with the "
                    "summary, plots and every run; or sql: a dump that sqlite3 reads back")
       ->check(CLI::IsMember({"markdown", "md", "latex", "csv", "text", "html", "sql"}))
       ->capture_default_str();
-  command->add_option("--query", arguments->query,
-                      "file with a query of your own; :experiment in it is the experiment's key");
+  command
+      ->add_option("--query", arguments->query,
+                   "file with a query of your own; :experiment in it is the experiment's key")
+      ->needs(experiment);
   command
       ->add_option("--reference", arguments->reference,
                    "compare the other runs with the one of this label, item by item")
+      ->needs(experiment)
       ->excludes("--query");
   command
       ->add_option("--against", arguments->against,
                    "test the table's values against the run of this label instead of the "
                    "unquantized one")
+      ->needs(experiment)
       ->excludes("--query")
       ->excludes("--reference");
-  command->add_flag("--provenance", arguments->provenance,
-                    "add under which conditions the results were made");
-  command->add_flag("--no-items", arguments->no_items,
-                    "with --format sql: metrics, curves and provenance only");
+  command
+      ->add_flag("--provenance", arguments->provenance,
+                 "add under which conditions the results were made")
+      ->needs(experiment);
+  command
+      ->add_flag("--no-items", arguments->no_items,
+                 "with --format sql: metrics, curves and provenance only")
+      ->needs(experiment);
   command->add_option("--out", arguments->out, "write to this file instead of standard output");
   database->add_to(*command);
   command->footer(
       "Examples:\n"
+      "  harness report\n"
       "  harness report quickstart --provenance\n"
       "  harness report quickstart --format csv --out table.csv\n"
       "  harness report quickstart --format html --out quickstart.html\n"

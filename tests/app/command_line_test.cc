@@ -79,6 +79,10 @@ TEST_F(CommandLineTest, RunPrintsTheTableAndReportPrintsItAgain) {
   EXPECT_THAT(harness("report tiny --query q.sql --format csv").out, HasSubstr("label\nfull\n"));
   EXPECT_THAT(harness("report tiny --format sql").out, HasSubstr("INSERT INTO"));
   EXPECT_EQ(harness("report tiny --against nobody").status, 2);
+  EXPECT_THAT(harness("report --format csv").out,
+              AllOf(HasSubstr("name,key,runs,complete,used\n"), HasSubstr("tiny,")));
+  EXPECT_THAT(harness("report --format html").error, HasSubstr("no experiment to write as html"));
+  EXPECT_NE(harness("report --provenance").status, 0);
   Outcome show = harness("show RTN");
   EXPECT_EQ(show.status, 0) << show.error;
   EXPECT_THAT(show.out, AllOf(HasSubstr("harness.commit"), HasSubstr("perplexity")));
