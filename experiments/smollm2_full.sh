@@ -6,12 +6,8 @@
 # NAME: smollm2_boolq_wiki or smollm2_wikitext2 alone.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-database=${1:-results/results.sqlite}
-only=${2:-}
-harness=${HARNESS:-build/release/harness}
-[ -n "${HARNESS-}" ] || bash harness/setup/setup.sh release
-
 source results/write_results.sh
+only=${2:-}
 
 # measure NAME TITLE EVALS
 measure() {

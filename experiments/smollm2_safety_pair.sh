@@ -7,9 +7,6 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 name=smollm2_safety_pair
-database=${1:-results/results.sqlite}
-bash harness/setup/setup.sh release
-harness=build/release/harness
 source results/write_results.sh
 
 "$harness" run experiments/$name.toml --db "$database"

@@ -5,9 +5,6 @@
 # HARNESS_DATA: the folder with LAMBADA, TruthfulQA, SafetyBench and BBQ.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-database=${1:-results/results.sqlite}
-harness=${HARNESS:-build/release/harness}
-[ -n "${HARNESS-}" ] || bash harness/setup/setup.sh release
 source results/write_results.sh
 
 "$harness" run experiments/smollm2_tasks.toml --db "$database"

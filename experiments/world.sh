@@ -7,9 +7,6 @@
 # SEEDS, a list as TOML has it, names other training seeds than the files do.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-database=${1:-results/results.sqlite}
-harness=${HARNESS:-build/release/harness}
-[ -n "${HARNESS-}" ] || bash harness/setup/setup.sh release
 source results/write_results.sh
 dump=--no-items  # with them some 40 MB a table
 declare -A titles=(

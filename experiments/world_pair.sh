@@ -5,9 +5,6 @@
 #   bash experiments/world_pair.sh [DATABASE]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-database=${1:-results/results.sqlite}
-bash harness/setup/setup.sh release
-harness=build/release/harness
 source results/write_results.sh
 
 # Status 1: a seed whose fine-tune does not meet its gate. It is a failed row, and discarded.

@@ -1,4 +1,9 @@
-# To be sourced by the scripts under experiments/ that make the files of results/.
+# To be sourced, from the root, by the scripts under experiments/ that make the files of results/. $database: the script's
+# first argument, or results.sqlite; $harness: the program that HARNESS names, or the release build, brought up to date.
+database=${1:-results/results.sqlite}
+harness=${HARNESS:-build/release/harness}
+[ -n "${HARNESS-}" ] || bash harness/setup/setup.sh release
+
 # write_results NAME TITLE TEXT...: of the experiment NAME in $database results/NAME.md (TEXT, the table and the
 # provenance) with what it names: NAME.csv (every digit), NAME.html (the page) and NAME.sql.gz, the dump from which
 # rebuild.sh makes all but the text again. dump=--no-items leaves the items out of it, of which there can be millions.
