@@ -413,6 +413,7 @@ void LlamaModel::untie() {
   check_room_for_head(config_, dtype_, device_, memory_limit_);
   unpacked().lm_head_.weight = embedding_.clone();
   config_.tie_word_embeddings = false;
+  prefetches_ = stored_ && prefetches_at(config_, dtype_, device_, *memory_limit_);
 }
 
 std::vector<std::pair<std::string, at::Tensor*>> LlamaModel::named_tensors() {
@@ -447,6 +448,7 @@ std::unique_ptr<LlamaModel> LlamaModel::load(const Checkpoint& checkpoint, at::S
   if (streams) {
     model->blocks_.resize(layers);
     model->stored_ = std::make_unique<StoredBlocks>(loader, layers);
+    model->prefetches_ = prefetches_at(config, dtype, device, *memory_limit);
   } else {
     for (std::size_t layer = 0; layer < layers; ++layer)
       model->blocks_.push_back(loader.block(static_cast<std::int64_t>(layer)));
@@ -553,6 +555,7 @@ std::vector<at::Tensor> LlamaModel::hidden_together(const std::vector<Pass>& pas
   for (const Pass& pass : passes) underway.emplace_back(*this, pass);
   for (std::size_t layer = 0; layer < layers(); ++layer) {
     read_block(layer, [&](const LlamaBlock& block) {
+      if (prefetches_ && layer + 1 < layers()) stored_->prefetch(layer + 1);
       for (std::size_t i = 0; i < passes.size(); ++i) {
         if (stored_) check_interrupted();
         underway[i].go_through(block, layer);

@@ -199,6 +199,7 @@ class LlamaModel {
   std::unique_ptr<StoredBlocks> stored_;
   std::optional<std::int64_t> memory_limit_;
   mutable bool visited_ = false;  // a stored block is in memory
+  bool prefetches_ = false;       // there is room for the block after the one that is read
   bool packed_ = false;
 };
 

@@ -1,6 +1,10 @@
 #include "harness/model/stored_blocks.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+#include <c10/core/StreamGuard.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+#include <omp.h>
 
 #include "harness/core/paths.h"
 
@@ -21,6 +25,38 @@ std::vector<at::Tensor*> slots(LlamaBlock& block) {
 }  // namespace
 
 LlamaBlock StoredBlocks::fetch(std::size_t layer) const {
+  if (!next_.valid() || next_layer_ != layer) {
+    next_ = {};  // waits: two at once are not in memory
+    return read(layer);
+  }
+  LlamaBlock block = next_.get();
+  // Its memory belongs to the stream that filled it, which must not have it back before the stream
+  // that reads it has done so.
+  if (const at::Device device = loader_.device(); !device.is_cpu()) {
+    const c10::Stream reader = c10::impl::VirtualGuardImpl(device.type()).getStream(device);
+    for (const at::Tensor* tensor : slots(block))
+      if (tensor->defined()) tensor->record_stream(reader);
+  }
+  return block;
+}
+
+void StoredBlocks::prefetch(std::size_t layer) const {
+  next_layer_ = layer;
+  next_ = std::async(std::launch::async, [this, layer] {
+    omp_set_num_threads(1);  // of this thread: the others are computing
+    const at::NoGradGuard no_gradients;
+    const at::Device device = loader_.device();
+    if (device.is_cpu()) return read(layer);
+    const c10::Stream own =
+        c10::impl::VirtualGuardImpl(device.type()).getStreamFromGlobalPool(device);
+    const c10::StreamGuard guard(own);
+    LlamaBlock block = read(layer);
+    own.synchronize();
+    return block;
+  });
+}
+
+LlamaBlock StoredBlocks::read(std::size_t layer) const {
   const Places& places = kept_[layer];
   const auto number = static_cast<std::int64_t>(layer);
   if (places.empty()) {

@@ -77,6 +77,13 @@ bool streams_at(const LlamaConfig& config, c10::ScalarType dtype, c10::Device de
   return true;
 }
 
+bool prefetches_at(const LlamaConfig& config, c10::ScalarType dtype, c10::Device device,
+                   std::int64_t memory_limit) {
+  return streamed_weight_bytes(config, dtype, device) +
+             block_parameter_count(config) * bytes_of(dtype) <=
+         memory_limit;
+}
+
 void check_room_for_head(const LlamaConfig& config, c10::ScalarType dtype, c10::Device device,
                          std::optional<std::int64_t> memory_limit) {
   if (!memory_limit || !config.tie_word_embeddings) return;

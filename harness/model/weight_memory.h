@@ -36,6 +36,11 @@ std::int64_t streamed_weight_bytes(const LlamaConfig& config, c10::ScalarType dt
 bool streams_at(const LlamaConfig& config, c10::ScalarType dtype, c10::Device device,
                 std::optional<std::int64_t> memory_limit);
 
+/// Whether the limit of a model that streams leaves room for the next block beside the one that is
+/// read.
+bool prefetches_at(const LlamaConfig& config, c10::ScalarType dtype, c10::Device device,
+                   std::int64_t memory_limit);
+
 /// @throws Error when such a model's tied head cannot have a weight of its own (which transforms
 /// give it) within the limit
 void check_room_for_head(const LlamaConfig& config, c10::ScalarType dtype, c10::Device device,

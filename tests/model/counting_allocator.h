@@ -2,8 +2,9 @@
 
 #include <c10/core/CPUAllocator.h>
 
-#include <algorithm>
+#include <atomic>
 #include <cstdlib>
+#include <memory>
 
 namespace harness::test {
 
@@ -14,8 +15,10 @@ class CountingAllocator : public c10::Allocator {
   ~CountingAllocator() override { c10::SetCPUAllocator(previous_, 100); }
   c10::DataPtr allocate(std::size_t bytes) override {
     auto* block = new Block{this, std::aligned_alloc(64, (bytes + 63) / 64 * 64), bytes};
-    held_ += bytes;
-    peak_ = std::max(peak_, held_);
+    const std::size_t now = held_ += bytes;
+    std::size_t peak = peak_;
+    while (now > peak && !peak_.compare_exchange_weak(peak, now)) {
+    }
     return {block->memory, block, &release, at::kCPU};
   }
   c10::DeleterFnPtr raw_deleter() const override { return nullptr; }
@@ -25,7 +28,7 @@ class CountingAllocator : public c10::Allocator {
   std::size_t held() const { return held_; }
   std::size_t peak() const { return peak_; }
   /// From here on.
-  void reset_peak() { peak_ = held_; }
+  void reset_peak() { peak_ = held_.load(); }
 
  private:
   struct Block {
@@ -39,7 +42,7 @@ class CountingAllocator : public c10::Allocator {
     block->owner->held_ -= block->bytes;
   }
   c10::Allocator* previous_;
-  std::size_t held_ = 0, peak_ = 0;
+  std::atomic<std::size_t> held_ = 0, peak_ = 0;  // any thread allocates
 };
 
 }  // namespace harness::test

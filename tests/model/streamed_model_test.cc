@@ -4,6 +4,9 @@
 #include <c10/core/InferenceMode.h>
 #include <gmock/gmock.h>
 
+#include <chrono>
+#include <thread>
+
 #include "harness/model/llama_text_model.h"
 #include "harness/model/tensor_checkpoint.h"
 #include "harness/model/weight_memory.h"
@@ -57,8 +60,13 @@ const Shape kShapes[] = {
 class Streamed : public testing::TestWithParam<std::tuple<Shape, at::ScalarType>> {
  protected:
   std::unique_ptr<LlamaModel> load(bool streams) const {
-    return LlamaModel::load(checkpoint_, dtype_, at::kCPU,
-                            streams ? std::optional(limit()) : std::nullopt);
+    return load_within(streams ? std::optional(limit()) : std::nullopt);
+  }
+  std::unique_ptr<LlamaModel> load_within(std::optional<std::int64_t> limit) const {
+    return LlamaModel::load(checkpoint_, dtype_, at::kCPU, limit);
+  }
+  std::int64_t block_bytes() const {
+    return block_parameter_count(config_) * static_cast<std::int64_t>(c10::elementSize(dtype_));
   }
   std::int64_t limit() const { return streamed_weight_bytes(config_, dtype_, at::kCPU); }
 
@@ -169,6 +177,28 @@ TEST_P(Streamed, AChangedBlockStaysAsItIsLeft) {
     });
 }
 
+// Whatever is read or changed between: a block that was on its way then is not the one that comes.
+TEST_P(Streamed, GivesTheSameBitsWhereTheNextBlockIsFetchedAhead) {
+  const c10::InferenceMode no_gradients;
+  const auto plain = load(true), ahead = load_within(limit() + block_bytes());
+  ASSERT_TRUE(ahead->streams());
+  for (LlamaModel* model : {plain.get(), ahead.get()})
+    for (const std::size_t layer : {4, 2})
+      model->change_block(layer, [](LlamaBlock& block) { block.up.weight.mul_(1.5); });
+  const at::Tensor ids = tokens(2, 12);
+  EXPECT_TRUE(at::equal(ahead->logits(ids), plain->logits(ids)));
+  auto stop = [](double share) {
+    if (share > 0.4) throw Error("stopped");
+  };
+  EXPECT_THROW(ahead->token_nll_together({ids}, stop), Error);
+  ahead->read_block(0, [&](const LlamaBlock& block) {
+    plain->read_block(0, [&](const LlamaBlock& expected) {
+      EXPECT_TRUE(at::equal(block.q.weight, expected.q.weight));
+    });
+  });
+  EXPECT_TRUE(at::equal(ahead->logits(ids), plain->logits(ids)));
+}
+
 class StreamedWeights : public Streamed {};
 
 // What torch holds, with next to nothing beside weights: 3 tokens. In float32, whose products need
@@ -177,22 +207,27 @@ TEST_P(StreamedWeights, AreNoMoreThanTheLimit) {
   constexpr std::size_t kStates = 20'000;
   const c10::InferenceMode no_gradients;
   const at::Tensor few = tokens(1, 3);
-  auto peak = [&](bool streams) {
+  auto peak = [&](std::optional<std::int64_t> limit) {
     CountingAllocator allocator;
-    const auto model = load(streams);
+    const auto model = load_within(limit);
     for (std::size_t layer = 0; layer < model->layers(); ++layer)
       model->change_block(layer, [](LlamaBlock& block) { block.up.weight.mul_(2); });
     model->logits(few);
-    model->token_nll_together({few, few});
+    // Time for a block that is fetched ahead to be there.
+    model->token_nll_together(
+        {few, few}, [](double) { std::this_thread::sleep_for(std::chrono::milliseconds(10)); });
     return allocator.peak();
   };
   const auto most = static_cast<std::size_t>(limit());
-  EXPECT_LE(peak(true), most + kStates);
-  EXPECT_GT(peak(false), 3 * most / 2);
+  const auto block = static_cast<std::size_t>(block_bytes());
+  EXPECT_LE(peak(limit()), most + kStates);
+  EXPECT_GT(peak({}), 3 * most / 2);
   // The limit is no larger than it has to be.
-  const auto block =
-      static_cast<std::size_t>(block_parameter_count(config_)) * c10::elementSize(dtype_);
-  EXPECT_GT(peak(true) + kStates + block / 4, most);
+  EXPECT_GT(peak(limit()) + kStates + block / 4, most);
+  // With room for one block more, and only then, the next one is there too.
+  EXPECT_LE(peak(limit() + block_bytes() - 1), most + kStates);
+  EXPECT_GT(peak(limit() + block_bytes()), most + block / 2);
+  EXPECT_LE(peak(limit() + block_bytes()), most + block + kStates);
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Streamed,
