@@ -34,7 +34,7 @@ struct CpuKernels {
 
   /// Quantizes and dequantizes `groups` times `group` values, one grid a group. x and y may be the
   /// same.
-  /// @return false when a value is not finite; y is then unspecified
+  /// @return false at a group with a value that is not finite: where y is x, it stays as it was
   bool (*fake_quantize)(DType dtype, const void* x, void* y, std::int64_t groups,
                         std::int64_t group, const QuantizerParams& params);
 

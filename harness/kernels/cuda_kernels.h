@@ -35,19 +35,32 @@ int cuda_hadamard(DType dtype, const void* x, void* y, std::int64_t values,
 /// Whether the current device's shared memory holds a segment.
 bool cuda_hadamard_fits(DType dtype, const HadamardOrder& order, std::int64_t inner);
 
+/// Row steps (row_steps.h) that the kernels below do to the rows they make: a Hadamard transform
+/// that fits, then a quantizer; each may be left out.
+struct CudaRowSteps {
+  bool hadamard = false;
+  HadamardOrder order = {};
+  std::int64_t inner = 1;
+  const void* signs = nullptr;  // as cuda_hadamard()
+  bool quantize = false;
+  QuantizerParams params = {};
+  std::int64_t group = 0;
+  std::int32_t* not_finite = nullptr;  // as cuda_fake_quantize()
+};
+
 // As transformer_cpu.h's; all dtypes. cos and sin are in the compute type.
 int cuda_rms_norm(DType dtype, const void* x, const void* weight, void* y, std::int64_t rows,
-                  std::int64_t columns, double epsilon, CUstream_st* stream);
-int cuda_swiglu(DType dtype, const void* gate, const void* up, void* y, std::int64_t n,
-                CUstream_st* stream);
-
-/// Of x and y [batch, heads, tokens, 2 * half], whose last dimension is dense. Strides in values.
-struct RotationShape {
-  std::int64_t batch, heads, tokens, half;
-  std::int64_t batch_stride, head_stride, token_stride;
-};
+                  std::int64_t columns, double epsilon, const CudaRowSteps& then,
+                  CUstream_st* stream);
+int cuda_swiglu(DType dtype, const void* gate, const void* up, void* y, std::int64_t rows,
+                std::int64_t columns, const CudaRowSteps& then, CUstream_st* stream);
+/// @param x, y     [batch, tokens, heads, 2 * half]
 /// @param cos, sin [tokens, half]
 int cuda_rotate(DType dtype, const void* x, const void* cos, const void* sin, void* y,
-                const RotationShape& shape, CUstream_st* stream);
+                std::int64_t batch, std::int64_t tokens, std::int64_t heads, std::int64_t half,
+                const CudaRowSteps& then, CUstream_st* stream);
+/// y = x, and then the steps. [rows, columns]
+int cuda_change_rows(DType dtype, const void* x, void* y, std::int64_t rows, std::int64_t columns,
+                     const CudaRowSteps& then, CUstream_st* stream);
 
 }  // namespace harness::kernels

@@ -1,14 +1,14 @@
 #pragma once
 
+#include "harness/kernels/extremes_block.h"
 #include "harness/kernels/gradient_scalar.h"
-#include "harness/kernels/thread_block.h"
 
 namespace harness::kernels {
 
 /// What the threads of a block tell each other, a place each: extremes, and sums over the values.
 template <class C>
 struct GradientShared {
-  C min[kRowThreads], max[kRowThreads];
+  BlockExtremes<C> extremes;
   C by_scale[kRowThreads], high_count[kRowThreads], low_count[kRowThreads];
   bool reached[kRowThreads];  // the thread holds an extreme
 };
@@ -23,33 +23,11 @@ HARNESS_INLINE void gradient_of_groups(const Block& block, const T* x, const T* 
                                        GradientShared<Compute<T>>& shared) {
   using C = Compute<T>;
   const int team = team_size(group);
+  find_extremes_of_groups(block, x, groups, group, shared.extremes);
   block.each([&](int thread) {
     const std::int64_t g = thread / team;
     if (g >= groups) return;
-    const T* values = x + g * group;
-    C min = to_compute(values[0]), max = min;
-    for (std::int64_t j = thread % team; j < group; j += team) {
-      const C value = to_compute(values[j]);
-      min = smaller(value, min);
-      max = larger(value, max);
-    }
-    shared.min[thread] = min;
-    shared.max[thread] = max;
-  });
-  fold_teams(block, team, [&](int into, int from) {
-    if (into / team >= groups) return;
-    shared.min[into] = smaller(shared.min[from], shared.min[into]);
-    shared.max[into] = larger(shared.max[from], shared.max[into]);
-  });
-
-  auto extremes_of = [&](int thread) {
-    const int leader = thread / team * team;
-    return Extremes<C>{shared.min[leader], shared.max[leader]};
-  };
-  block.each([&](int thread) {
-    const std::int64_t g = thread / team;
-    if (g >= groups) return;
-    const Extremes<C> extremes = extremes_of(thread);
+    const Extremes<C> extremes = extremes_of_group(shared.extremes, thread, team);
     const Grid<C> grid = make_grid(params, extremes, C(1));
     const ExtremeShares<C> shares = extreme_shares(params, extremes);
     C by_scale = 0, high_count = 0, low_count = 0;
@@ -77,7 +55,7 @@ HARNESS_INLINE void gradient_of_groups(const Block& block, const T* x, const T* 
     const std::int64_t g = thread / team;
     if (g >= groups || !shared.reached[thread]) return;
     const int leader = thread / team * team;
-    const Extremes<C> extremes = extremes_of(thread);
+    const Extremes<C> extremes = extremes_of_group(shared.extremes, thread, team);
     ExtremeShares<C> shares = extreme_shares(params, extremes);
     share_scale_gradient(params, make_grid(params, extremes, C(1)), extremes,
                          shared.by_scale[leader], shared.high_count[leader],

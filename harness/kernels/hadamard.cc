@@ -6,51 +6,52 @@
 #include <fmt/format.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include <algorithm>
+#include <cassert>
 #include <cmath>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <tuple>
 
 #include "harness/core/error.h"
 #include "harness/kernels/hadamard_cpu.h"
 #include "harness/kernels/ops_device.h"
+#include "harness/kernels/row_kernels.h"
 
 namespace harness {
 namespace {
 
-// Values a thread takes at least: below, starting threads costs more than the work.
-constexpr std::int64_t kGrain = 32768;
-
-/// H_m, or its transpose, as [m, m] +1 and -1; made once per order, dtype and device.
-at::Tensor signs_of(std::int64_t m, bool transposed, const at::TensorOptions& options) {
-  static std::mutex mutex;
-  static std::map<std::tuple<std::int64_t, bool, at::ScalarType, std::string>, at::Tensor> made;
-  const std::lock_guard lock(mutex);
-  at::Tensor& signs =
-      made[{m, transposed, at::typeMetaToScalarType(options.dtype()), options.device().str()}];
-  if (!signs.defined()) {
-    std::vector<std::int8_t> matrix = paley_matrix(m);
-    const at::Tensor bytes = at::from_blob(matrix.data(), {m, m}, at::kChar);
-    signs = (transposed ? bytes.t() : bytes).to(options).contiguous();
-  }
-  return signs;
+void check_inner(const at::Tensor& x, std::int64_t inner) {
+  if (x.dim() == 0 || inner < 1 || x.size(-1) == 0 || x.size(-1) % inner != 0)
+    throw Error("hadamard_transform",
+                fmt::format("a tensor [{}] with {} values mixed together",
+                            fmt::join(x.sizes(), ", "), inner),
+                "a last dimension that they divide");
 }
 
 template <class T, class C>
-void on_cpu(const at::Tensor& x, at::Tensor& y, const HadamardOrder& order, std::int64_t inner,
-            bool transposed) {
-  const std::int64_t block = order.m * order.power * inner, features = order.blocks * block;
-  const at::Tensor signs =
-      signs_of(order.m, transposed, at::TensorOptions().dtype(c10::CppTypeToScalarType<C>::value));
+kernels::RowKernel kernel_as(const HadamardOrder& order, std::int64_t inner, bool transposed) {
+  const auto scratch_values = static_cast<std::size_t>(2 * order.m * order.power * inner);
+  const at::Tensor signs = kernels::hadamard_signs(
+      order.m, transposed, at::TensorOptions().dtype(c10::CppTypeToScalarType<C>::value));
   const auto scale = static_cast<C>(1 / std::sqrt(static_cast<double>(order.m * order.power)));
-  const T* from = static_cast<const T*>(x.const_data_ptr());
-  T* to = static_cast<T*>(y.mutable_data_ptr());
-  at::parallel_for(0, x.numel() / features, std::max<std::int64_t>(1, kGrain / features),
+  return [=](const void* from, void* to, std::int64_t count) {
+    const auto scratch = std::make_unique_for_overwrite<C[]>(scratch_values);
+    cpu::hadamard(static_cast<const T*>(from), static_cast<T*>(to), count, order, inner,
+                  signs.const_data_ptr<C>(), scale, scratch.get());
+    return true;
+  };
+}
+
+void on_cpu(const at::Tensor& x, at::Tensor& y, std::int64_t inner, bool transposed) {
+  const kernels::RowKernel kernel = kernels::hadamard_kernel(x, inner, transposed);
+  const std::int64_t features = x.size(-1);
+  const std::int64_t bytes = features * static_cast<std::int64_t>(x.element_size());
+  const char* from = static_cast<const char*>(x.const_data_ptr());
+  char* to = static_cast<char*>(y.mutable_data_ptr());
+  at::parallel_for(0, x.numel() / features, kernels::grain_of(features),
                    [&](std::int64_t begin, std::int64_t end) {
-                     std::vector<C> scratch(static_cast<std::size_t>(2 * block));
-                     cpu::hadamard(from + begin * features, to + begin * features, end - begin,
-                                   order, inner, signs.const_data_ptr<C>(), scale, scratch.data());
+                     kernel(from + begin * bytes, to + begin * bytes, end - begin);
                    });
 }
 
@@ -64,7 +65,7 @@ at::Tensor by_operations(const at::Tensor& x, const HadamardOrder& order, std::i
     y = at::stack({first + second, first - second}, 1);
   }
   if (order.m > 1)
-    y = at::matmul(signs_of(order.m, !transposed, y.options()),
+    y = at::matmul(kernels::hadamard_signs(order.m, !transposed, y.options()),
                    y.reshape({-1, order.m, order.power * inner}));
   const double size = static_cast<double>(order.m * order.power);
   return (y * (1 / std::sqrt(size))).reshape(x.sizes()).to(x.scalar_type());
@@ -82,16 +83,12 @@ at::Tensor transform(const at::Tensor& x, std::int64_t inner, bool transposed) {
   at::Tensor out = at::empty_like(in);
   if (x.is_cuda()) {
     const at::ScalarType compute = x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-    const at::Tensor signs = signs_of(order.m, transposed, x.options().dtype(compute));
+    const at::Tensor signs =
+        kernels::hadamard_signs(order.m, transposed, x.options().dtype(compute));
     if (kernels::hadamard_on_cuda(in, out, order, inner, signs)) return out;
     return by_operations(x, order, inner, transposed);
   }
-  if (x.scalar_type() == at::kFloat)
-    on_cpu<float, float>(in, out, order, inner, transposed);
-  else if (x.scalar_type() == at::kDouble)
-    on_cpu<double, double>(in, out, order, inner, transposed);
-  else
-    on_cpu<std::uint16_t, float>(in, out, order, inner, transposed);
+  on_cpu(in, out, inner, transposed);
   return out;
 }
 
@@ -114,12 +111,33 @@ struct HadamardFunction : torch::autograd::Function<HadamardFunction> {
 
 }  // namespace
 
+at::Tensor kernels::hadamard_signs(std::int64_t m, bool transposed,
+                                   const at::TensorOptions& options) {
+  static std::mutex mutex;
+  static std::map<std::tuple<std::int64_t, bool, at::ScalarType, std::string>, at::Tensor> made;
+  const std::lock_guard lock(mutex);
+  at::Tensor& signs =
+      made[{m, transposed, at::typeMetaToScalarType(options.dtype()), options.device().str()}];
+  if (!signs.defined()) {
+    std::vector<std::int8_t> matrix = paley_matrix(m);
+    const at::Tensor bytes = at::from_blob(matrix.data(), {m, m}, at::kChar);
+    signs = (transposed ? bytes.t() : bytes).to(options).contiguous();
+  }
+  return signs;
+}
+
+kernels::RowKernel kernels::hadamard_kernel(const at::Tensor& rows, std::int64_t inner,
+                                            bool transposed) {
+  check_inner(rows, inner);
+  const HadamardOrder order = hadamard_order(rows.size(-1) / inner);
+  if (rows.scalar_type() == at::kFloat) return kernel_as<float, float>(order, inner, transposed);
+  if (rows.scalar_type() == at::kDouble) return kernel_as<double, double>(order, inner, transposed);
+  assert(rows.scalar_type() == at::kBFloat16);
+  return kernel_as<std::uint16_t, float>(order, inner, transposed);
+}
+
 at::Tensor hadamard_transform(const at::Tensor& x, std::int64_t inner, bool transposed) {
-  if (x.dim() == 0 || inner < 1 || x.size(-1) == 0 || x.size(-1) % inner != 0)
-    throw Error("hadamard_transform",
-                fmt::format("a tensor [{}] with {} values mixed together",
-                            fmt::join(x.sizes(), ", "), inner),
-                "a last dimension that they divide");
+  check_inner(x, inner);
   if (x.numel() == 0) return x;
   if (at::GradMode::is_enabled() && x.requires_grad())
     return HadamardFunction::apply(x, inner, transposed);

@@ -41,7 +41,7 @@ inline std::int64_t shared_values(const HadamardPlan& plan) {
 
 /// @param order of a segment whose values an int can count
 inline HadamardPlan hadamard_plan(const HadamardOrder& order, std::int64_t inner) {
-  constexpr int kTile = 4096, kMostThreads = 1024, kBits = 4;
+  constexpr int kTile = 4096, kBits = 4;
   HadamardPlan plan = {};
   plan.m = static_cast<int>(order.m);
   plan.width = static_cast<int>(order.power * inner);

@@ -11,6 +11,7 @@
 #include "harness/core/error.h"
 #include "harness/kernels/cpu_kernels.h"
 #include "harness/kernels/ops_device.h"
+#include "harness/kernels/row_kernels.h"
 
 namespace harness {
 namespace kernels {
@@ -112,24 +113,37 @@ at::Tensor fake_quantize_as(const at::Tensor& x, const QuantSpec& spec, Scheme s
   const bool as_it_lies = x.is_non_overlapping_and_dense() && x.stride(-1) == 1;
   const at::Tensor in = as_it_lies ? x : x.contiguous();
   at::Tensor out = at::empty_like(in);
-  bool finite;
-  if (x.is_cpu()) {
-    const std::int64_t bytes = group * static_cast<std::int64_t>(in.element_size());
-    const char* from = static_cast<const char*>(in.const_data_ptr());
-    char* to = static_cast<char*>(out.mutable_data_ptr());
-    finite =
-        parallel_groups(in.numel() / group, group, [&](std::int64_t first, std::int64_t groups) {
-          return cpu().fake_quantize(dtype, from + first * bytes, to + first * bytes, groups, group,
-                                     params);
-        });
-  } else {
-    finite = kernels::fake_quantize_on_cuda(in, out, group, params);
+  if (!x.is_cpu()) {
+    kernels::fake_quantize_on_cuda(in, out, group, params, what);
+    return out;
   }
+  const std::int64_t bytes = group * static_cast<std::int64_t>(in.element_size());
+  const char* from = static_cast<const char*>(in.const_data_ptr());
+  char* to = static_cast<char*>(out.mutable_data_ptr());
+  const bool finite =
+      parallel_groups(in.numel() / group, group, [&](std::int64_t first, std::int64_t groups) {
+        return cpu().fake_quantize(dtype, from + first * bytes, to + first * bytes, groups, group,
+                                   params);
+      });
   if (!finite) throw_not_finite(x, what);
   return out;
 }
 
 }  // namespace
+
+kernels::RowKernel kernels::fake_quantize_kernel(const at::Tensor& rows, const QuantSpec& spec,
+                                                 const std::string& what) {
+  const DType dtype = kernel_dtype(rows, what);
+  const QuantizerParams params = params_of(spec, Scheme::symmetric_activation, false, what);
+  const std::int64_t group = group_of(rows, spec, what), groups = rows.size(-1) / group;
+  return [=](const void* from, void* to, std::int64_t count) {
+    return cpu().fake_quantize(dtype, from, to, count * groups, group, params);
+  };
+}
+
+void check_quantized(at::Device device) {
+  if (device.is_cuda()) kernels::check_quantized_on_cuda(device);
+}
 
 const char* cpu_implementation() { return cpu().name; }
 
@@ -143,7 +157,9 @@ at::Tensor fake_quantize(const at::Tensor& x, const QuantSpec& spec, const std::
 
 at::Tensor fake_quantize_weight(const at::Tensor& weight, const QuantSpec& spec,
                                 const std::string& what) {
-  return fake_quantize_as(weight, spec, Scheme::symmetric_weight, what);
+  at::Tensor y = fake_quantize_as(weight, spec, Scheme::symmetric_weight, what);
+  check_quantized(weight.device());
+  return y;
 }
 
 QuantizedWeight quantize_weight(const at::Tensor& weight, const QuantSpec& spec, bool mse_clip,

@@ -31,7 +31,8 @@ struct QuantizedWeight {
 /// is kept.
 /// @param x     floating point, any shape; the last dimension must be a multiple of the group
 /// @param what  name of the tensor for messages ("layer 3, input of down")
-/// @throws NotFinite; Error on a group that does not divide and on bits other than 2 to 8 and 16
+/// @throws NotFinite (on CUDA check_quantized() does, later); Error on a group that does not divide
+///         and on bits other than 2 to 8 and 16
 at::Tensor fake_quantize(const at::Tensor& x, const QuantSpec& spec, const std::string& what);
 
 /// What quantize_weight(weight, spec, false, what).dequantize() gives in the weight's dtype, in one
@@ -51,6 +52,11 @@ class NotFinite : public Error {
  public:
   using Error::Error;
 };
+
+/// On CUDA, where fake_quantize() does not wait for its kernel: whether all values that it met on
+/// this device since the last call were finite. Waits for the current stream. Elsewhere nothing.
+/// @throws NotFinite that names the first tensor with another one, but no index
+void check_quantized(at::Device device);
 
 /// @throws NotFinite when a value is NaN or infinite
 void check_finite(const at::Tensor& x, const std::string& what);

@@ -7,15 +7,18 @@
 #include "harness/core/format.h"
 #include "harness/kernels/hadamard_matrix.h"
 #include "harness/kernels/quantize_scalar.h"
+#include "harness/kernels/row_steps.h"
 
 namespace harness::kernels {
 
 // The CUDA side of the front (ops.cc): contiguous tensors on one CUDA device, already checked.
 // ops_cuda.cc where CUDA is linked, ops_no_cuda.cc, which throws, where it is not.
 
+/// @param what the tensor's name for check_quantized()
+void fake_quantize_on_cuda(const at::Tensor& x, at::Tensor& y, std::int64_t group,
+                           const QuantizerParams& params, const std::string& what);
+void check_quantized_on_cuda(at::Device device);
 /// @return false when a value is not finite
-bool fake_quantize_on_cuda(const at::Tensor& x, at::Tensor& y, std::int64_t group,
-                           const QuantizerParams& params);
 bool quantize_on_cuda(const at::Tensor& w, at::Tensor& codes, at::Tensor& scales, at::Tensor& zeros,
                       std::int64_t group, const QuantizerParams& params);
 /// @param gradient as x, in the same order of dimensions; result too, and none of the other two
@@ -28,11 +31,22 @@ void token_nll_on_cuda(const at::Tensor& logits, const at::Tensor& targets, at::
 /// @return false where a segment does not fit the device's shared memory; y is then as it was
 bool hadamard_on_cuda(const at::Tensor& x, at::Tensor& y, const HadamardOrder& order,
                       std::int64_t inner, const at::Tensor& signs);
-// As transformer_ops.h has them; cos and sin in the type of the arithmetic, y of x's strides.
-void rms_norm_on_cuda(const at::Tensor& x, const at::Tensor& weight, at::Tensor& y, double epsilon);
-void swiglu_on_cuda(const at::Tensor& gate, const at::Tensor& up, at::Tensor& y);
+/// Whether the functions below can do these steps to rows like y: a Hadamard transform that fits
+/// the device's shared memory, then a quantizer, or one of them, or none.
+bool has_row_steps_on_cuda(const at::Tensor& y, const RowSteps& then);
+// As transformer_ops.h has them; cos and sin in the type of the arithmetic.
+void rms_norm_on_cuda(const at::Tensor& x, const at::Tensor& weight, at::Tensor& y, double epsilon,
+                      const RowSteps& then);
+void swiglu_on_cuda(const at::Tensor& gate, const at::Tensor& up, at::Tensor& y,
+                    const RowSteps& then);
+/// @param x, y [batch, tokens, heads, e]
 void rotate_on_cuda(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin,
-                    at::Tensor& y);
+                    at::Tensor& y, const RowSteps& then);
+/// y = x, and then the steps.
+void change_rows_on_cuda(const at::Tensor& x, at::Tensor& y, const RowSteps& then);
+
+/// H_m, or its transpose, as [m, m] +1 and -1; made once per order, dtype and device.
+at::Tensor hadamard_signs(std::int64_t m, bool transposed, const at::TensorOptions& options);
 
 /// The kernels' name of a tensor's dtype.
 /// @throws Error for a dtype that is not one of float32, float64, bfloat16, float16

@@ -12,9 +12,11 @@ namespace {
 
 }  // namespace
 
-bool fake_quantize_on_cuda(const at::Tensor&, at::Tensor&, std::int64_t, const QuantizerParams&) {
+void fake_quantize_on_cuda(const at::Tensor&, at::Tensor&, std::int64_t, const QuantizerParams&,
+                           const std::string&) {
   no_cuda();
 }
+void check_quantized_on_cuda(at::Device) { no_cuda(); }
 bool quantize_on_cuda(const at::Tensor&, at::Tensor&, at::Tensor&, at::Tensor&, std::int64_t,
                       const QuantizerParams&) {
   no_cuda();
@@ -29,10 +31,17 @@ bool hadamard_on_cuda(const at::Tensor&, at::Tensor&, const HadamardOrder&, std:
                       const at::Tensor&) {
   no_cuda();
 }
-void rms_norm_on_cuda(const at::Tensor&, const at::Tensor&, at::Tensor&, double) { no_cuda(); }
-void swiglu_on_cuda(const at::Tensor&, const at::Tensor&, at::Tensor&) { no_cuda(); }
-void rotate_on_cuda(const at::Tensor&, const at::Tensor&, const at::Tensor&, at::Tensor&) {
+bool has_row_steps_on_cuda(const at::Tensor&, const RowSteps&) { no_cuda(); }
+void rms_norm_on_cuda(const at::Tensor&, const at::Tensor&, at::Tensor&, double, const RowSteps&) {
   no_cuda();
 }
+void swiglu_on_cuda(const at::Tensor&, const at::Tensor&, at::Tensor&, const RowSteps&) {
+  no_cuda();
+}
+void rotate_on_cuda(const at::Tensor&, const at::Tensor&, const at::Tensor&, at::Tensor&,
+                    const RowSteps&) {
+  no_cuda();
+}
+void change_rows_on_cuda(const at::Tensor&, at::Tensor&, const RowSteps&) { no_cuda(); }
 
 }  // namespace harness::kernels

@@ -20,8 +20,8 @@
 
 namespace harness::kernels {
 
-/// Threads of a block that takes rows, or groups, of values.
-constexpr int kRowThreads = 256;
+/// Threads of a block that takes rows, or groups, of values; and of any block at most.
+constexpr int kRowThreads = 256, kMostThreads = 1024;
 
 /// Threads that share a row: about 16 values each, so that a block takes several short rows at
 /// once.

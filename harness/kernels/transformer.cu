@@ -1,126 +1,163 @@
-// RMSNorm, SwiGLU and RoPE on CUDA, each value read from memory once (RMSNorm's second reading,
-// right after the first, is left to the caches) and written once. Compiled with -fmad=false: RoPE
-// has the bits of the CPU, the others another order of sums and another exponential.
+// RMSNorm, SwiGLU and RoPE on CUDA, with the row steps on what they make, each value read from
+// memory once and written once: what a block reads again right after is left to the caches. Compiled
+// with -fmad=false: RoPE and the quantizer have the bits of the CPU, the others another order of
+// sums and another exponential.
 
 #include "harness/kernels/cuda_kernels.h"
+#include "harness/kernels/row_block.h"
 #include "harness/kernels/transformer_block.h"
 
 namespace harness::kernels {
 namespace {
 
-constexpr int kSwigluTile = 8 * kRowThreads;
+constexpr std::int64_t kUnitValues = 8 * kRowThreads;
 
-/// A block takes 1 to 16 rows at a time.
-template <class T>
-__global__ void __launch_bounds__(kRowThreads)
-    rms_norm_rows(const T* x, const T* weight, T* y, std::int64_t rows, std::int64_t columns,
-                  double epsilon) {
-  __shared__ Compute<T> squares[kRowThreads];
-  const std::int64_t at_once = kRowThreads / team_size(columns);
-  for (std::int64_t row = blockIdx.x * at_once; row < rows; row += gridDim.x * at_once)
-    rms_norm_of_rows(CudaBlock{kRowThreads}, x + row * columns, weight, y + row * columns,
-                     rows - row, columns, static_cast<Compute<T>>(epsilon), squares);
+/// Rows of so many values that a block makes at once.
+std::int64_t rows_of_unit(std::int64_t columns) {
+  return columns < kUnitValues ? kUnitValues / columns : 1;
 }
 
-/// A block takes kSwigluTile values at a time.
+// Each makes `count` values, whole rows, from value `at` on.
+
 template <class T>
-__global__ void __launch_bounds__(kRowThreads)
-    swiglu_tiles(const T* gate, const T* up, T* y, std::int64_t n) {
-  const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * kSwigluTile;
-  for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kSwigluTile; i < n; i += stride) {
-    const int count = n - i < kSwigluTile ? static_cast<int>(n - i) : kSwigluTile;
-    swiglu_of(CudaBlock{kRowThreads}, gate + i, up + i, y + i, count);
+struct Norm {
+  const T* x;
+  const T* weight;
+  std::int64_t columns;
+  Compute<T> epsilon;
+  __device__ void operator()(const CudaBlock& block, T* y, std::int64_t at, std::int64_t count,
+                             BlockExtremes<Compute<T>>& shared) const {
+    const std::int64_t rows = count / columns, at_once = block.threads / team_size(columns);
+    for (std::int64_t row = 0; row < rows; row += at_once)
+      rms_norm_of_rows(block, x + at + row * columns, weight, y + at + row * columns,
+                       smaller(at_once, rows - row), columns, epsilon, shared.min);
+  }
+};
+
+template <class T>
+struct Swiglu {
+  const T* gate;
+  const T* up;
+  __device__ void operator()(const CudaBlock& block, T* y, std::int64_t at, std::int64_t count,
+                             BlockExtremes<Compute<T>>&) const {
+    swiglu_of(block, gate + at, up + at, y + at, static_cast<int>(count));
+  }
+};
+
+/// A unit is a token's heads.
+template <class T>
+struct Rotation {
+  const T* x;
+  const Compute<T>* cos;
+  const Compute<T>* sin;
+  std::int64_t tokens;
+  int heads, half;
+  __device__ void operator()(const CudaBlock& block, T* y, std::int64_t at, std::int64_t count,
+                             BlockExtremes<Compute<T>>&) const {
+    const std::int64_t angles = at / count % tokens * half;
+    rotate_token(block, x + at, cos + angles, sin + angles, y + at, heads, 2 * half, half);
+  }
+};
+
+template <class T>
+struct Copy {
+  const T* x;
+  __device__ void operator()(const CudaBlock& block, T* y, std::int64_t at, std::int64_t count,
+                             BlockExtremes<Compute<T>>&) const {
+    block.each([&](int thread) {
+      for (std::int64_t i = thread; i < count; i += block.threads) y[at + i] = x[at + i];
+    });
+  }
+};
+
+/// A block makes a unit of `unit` values at a time.
+template <class T, class Make>
+__global__ void __launch_bounds__(kMostThreads)
+    make_rows(const Make make, T* y, std::int64_t values, std::int64_t unit,
+              const __grid_constant__ RowPlan plan, const Compute<T>* signs,
+              std::int32_t* not_finite) {
+  extern __shared__ double memory[];
+  __shared__ BlockExtremes<Compute<T>> shared;
+  const CudaBlock block{plan.threads};
+  for (std::int64_t at = blockIdx.x * unit; at < values; at += gridDim.x * unit) {
+    const std::int64_t count = smaller(unit, values - at);
+    make(block, y, at, count, shared);
+    change_rows(block, plan, y + at, count, signs, reinterpret_cast<Compute<T>*>(memory), shared,
+                not_finite);
   }
 }
 
-/// A block takes all heads of a token of one sequence at a time.
-template <class T>
-__global__ void __launch_bounds__(kRowThreads)
-    rotate_tokens(const T* x, const Compute<T>* cos, const Compute<T>* sin, T* y,
-                  RotationShape shape) {
-  for (std::int64_t row = blockIdx.x; row < shape.batch * shape.tokens; row += gridDim.x) {
-    const std::int64_t token = row % shape.tokens;
-    const std::int64_t at = row / shape.tokens * shape.batch_stride + token * shape.token_stride;
-    rotate_token(CudaBlock{kRowThreads}, x + at, cos + token * shape.half, sin + token * shape.half,
-                 y + at, static_cast<int>(shape.heads), shape.head_stride,
-                 static_cast<int>(shape.half));
+template <class T, class Make>
+int launch(const Make& make, void* y, std::int64_t values, std::int64_t unit,
+           const CudaRowSteps& then, cudaStream_t stream) {
+  if (values == 0) return cudaSuccess;
+  RowPlan plan = {};
+  plan.threads = kRowThreads;
+  plan.quantize = then.quantize;
+  plan.params = then.params;
+  plan.group = then.group;
+  plan.hadamard = then.hadamard;
+  int bytes = 0;
+  if (then.hadamard) {
+    plan.mixing = hadamard_plan(then.order, then.inner);
+    plan.threads = plan.mixing.threads;
+    bytes = static_cast<int>(shared_values(plan.mixing) * sizeof(Compute<T>));
   }
-}
-
-template <class T>
-int rms_norm(const void* x, const void* weight, void* y, std::int64_t rows, std::int64_t columns,
-             double epsilon, cudaStream_t stream) {
-  if (rows == 0) return cudaSuccess;
-  const std::int64_t at_once = kRowThreads / team_size(columns);
-  rms_norm_rows<<<blocks_for((rows + at_once - 1) / at_once), kRowThreads, 0, stream>>>(
-      static_cast<const T*>(x), static_cast<const T*>(weight), static_cast<T*>(y), rows, columns,
-      epsilon);
-  return cudaGetLastError();
-}
-
-template <class T>
-int swiglu(const void* gate, const void* up, void* y, std::int64_t n, cudaStream_t stream) {
-  if (n == 0) return cudaSuccess;
-  swiglu_tiles<<<blocks_for((n + kSwigluTile - 1) / kSwigluTile), kRowThreads, 0, stream>>>(
-      static_cast<const T*>(gate), static_cast<const T*>(up), static_cast<T*>(y), n);
-  return cudaGetLastError();
-}
-
-template <class T>
-int rotate(const void* x, const void* cos, const void* sin, void* y, const RotationShape& shape,
-           cudaStream_t stream) {
-  if (shape.batch * shape.tokens == 0) return cudaSuccess;
-  rotate_tokens<<<blocks_for(shape.batch * shape.tokens), kRowThreads, 0, stream>>>(
-      static_cast<const T*>(x), static_cast<const Compute<T>*>(cos),
-      static_cast<const Compute<T>*>(sin), static_cast<T*>(y), shape);
+  // More than 48 KiB are given only to who asks.
+  const cudaError_t error = cudaFuncSetAttribute(
+      make_rows<T, Make>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+  if (error != cudaSuccess) return error;
+  make_rows<<<blocks_for((values + unit - 1) / unit), plan.threads, bytes, stream>>>(
+      make, static_cast<T*>(y), values, unit, plan, static_cast<const Compute<T>*>(then.signs),
+      then.not_finite);
   return cudaGetLastError();
 }
 
 }  // namespace
 
 int cuda_rms_norm(DType dtype, const void* x, const void* weight, void* y, std::int64_t rows,
-                  std::int64_t columns, double epsilon, CUstream_st* stream) {
-  switch (dtype) {
-    case DType::f32:
-      return rms_norm<float>(x, weight, y, rows, columns, epsilon, stream);
-    case DType::f64:
-      return rms_norm<double>(x, weight, y, rows, columns, epsilon, stream);
-    case DType::bf16:
-      return rms_norm<Bf16>(x, weight, y, rows, columns, epsilon, stream);
-    case DType::f16:
-      return rms_norm<Half>(x, weight, y, rows, columns, epsilon, stream);
-  }
-  return cudaErrorInvalidValue;
+                  std::int64_t columns, double epsilon, const CudaRowSteps& then,
+                  CUstream_st* stream) {
+  return with_type(dtype, [&](auto type) {
+    using T = decltype(type);
+    const Norm<T> make{static_cast<const T*>(x), static_cast<const T*>(weight), columns,
+                       static_cast<Compute<T>>(epsilon)};
+    return launch<T>(make, y, rows * columns, rows_of_unit(columns) * columns, then, stream);
+  });
 }
 
-int cuda_swiglu(DType dtype, const void* gate, const void* up, void* y, std::int64_t n,
-                CUstream_st* stream) {
-  switch (dtype) {
-    case DType::f32:
-      return swiglu<float>(gate, up, y, n, stream);
-    case DType::f64:
-      return swiglu<double>(gate, up, y, n, stream);
-    case DType::bf16:
-      return swiglu<Bf16>(gate, up, y, n, stream);
-    case DType::f16:
-      return swiglu<Half>(gate, up, y, n, stream);
-  }
-  return cudaErrorInvalidValue;
+int cuda_swiglu(DType dtype, const void* gate, const void* up, void* y, std::int64_t rows,
+                std::int64_t columns, const CudaRowSteps& then, CUstream_st* stream) {
+  return with_type(dtype, [&](auto type) {
+    using T = decltype(type);
+    const Swiglu<T> make{static_cast<const T*>(gate), static_cast<const T*>(up)};
+    return launch<T>(make, y, rows * columns, rows_of_unit(columns) * columns, then, stream);
+  });
 }
 
 int cuda_rotate(DType dtype, const void* x, const void* cos, const void* sin, void* y,
-                const RotationShape& shape, CUstream_st* stream) {
-  switch (dtype) {
-    case DType::f32:
-      return rotate<float>(x, cos, sin, y, shape, stream);
-    case DType::f64:
-      return rotate<double>(x, cos, sin, y, shape, stream);
-    case DType::bf16:
-      return rotate<Bf16>(x, cos, sin, y, shape, stream);
-    case DType::f16:
-      return rotate<Half>(x, cos, sin, y, shape, stream);
-  }
-  return cudaErrorInvalidValue;
+                std::int64_t batch, std::int64_t tokens, std::int64_t heads, std::int64_t half,
+                const CudaRowSteps& then, CUstream_st* stream) {
+  return with_type(dtype, [&](auto type) {
+    using T = decltype(type);
+    const Rotation<T> make{static_cast<const T*>(x),
+                           static_cast<const Compute<T>*>(cos),
+                           static_cast<const Compute<T>*>(sin),
+                           tokens,
+                           static_cast<int>(heads),
+                           static_cast<int>(half)};
+    const std::int64_t token = heads * 2 * half;
+    return launch<T>(make, y, batch * tokens * token, token, then, stream);
+  });
+}
+
+int cuda_change_rows(DType dtype, const void* x, void* y, std::int64_t rows, std::int64_t columns,
+                     const CudaRowSteps& then, CUstream_st* stream) {
+  return with_type(dtype, [&](auto type) {
+    using T = decltype(type);
+    return launch<T>(Copy<T>{static_cast<const T*>(x)}, y, rows * columns,
+                     rows_of_unit(columns) * columns, then, stream);
+  });
 }
 
 }  // namespace harness::kernels

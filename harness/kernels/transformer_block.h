@@ -17,7 +17,7 @@ HARNESS_INLINE double square_root(double x) { return sqrt(x); }
 /// y = cast(x / sqrt(mean(x^2) + epsilon)) * weight for each of `rows` rows, at most one a team of
 /// the block. Reads x twice, the second time right after the first.
 /// @param x, y    [rows, columns]; weight [columns]
-/// @param squares sums that the threads share, kRowThreads of them
+/// @param squares sums that the threads share, one each
 template <class Block, class T>
 HARNESS_INLINE void rms_norm_of_rows(const Block& block, const T* x, const T* weight, T* y,
                                      std::int64_t rows, std::int64_t columns, Compute<T> epsilon,

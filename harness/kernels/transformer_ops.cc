@@ -7,6 +7,7 @@
 #include <cassert>
 
 #include "harness/kernels/ops_device.h"
+#include "harness/kernels/row_kernels.h"
 #include "harness/kernels/transformer_cpu.h"
 
 namespace harness {
@@ -35,77 +36,108 @@ T* data(const at::Tensor& x) {
   return static_cast<T*>(x.data_ptr());
 }
 
+/// Writes the memory of y, where rows lie one after the other in any order, and does `then` to
+/// them, part by part.
+/// @param unit values that are made together: a row or several
+/// @param make (first unit, units)
+template <class T, class Make>
+void make_rows(const at::Tensor& y, std::int64_t unit, const RowSteps& then, const Make& make) {
+  if (y.numel() == 0) return;
+  kernels::RowChain chain(then, y);
+  const std::int64_t rows = unit / y.size(-1);
+  at::parallel_for(
+      0, y.numel() / unit, kElementsPerTask / unit + 1, [&](std::int64_t begin, std::int64_t end) {
+        kernels::for_near_rows(begin, end, unit, [&](std::int64_t first, std::int64_t units) {
+          make(first, units);
+          chain.run(data<T>(y) + first * unit, units * rows);
+        });
+      });
+  chain.check(y, y);
+}
+
+/// @param make (steps): writes y and does the steps to it
+template <class Make>
+at::Tensor made_on_cuda(const at::Tensor& y, const RowSteps& then, const Make& make) {
+  if (kernels::has_row_steps_on_cuda(y, then)) {
+    make(then);
+    return y;
+  }
+  make({});
+  return apply_rows(y, then);
+}
+
 }  // namespace
 
-at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double epsilon) {
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double epsilon,
+                    const RowSteps& then) {
   if (!one_pass(x) || weight.scalar_type() != x.scalar_type()) {
     const at::Tensor wide = x.scalar_type() == at::kDouble ? x : x.to(at::kFloat);
     const at::Tensor scale = at::rsqrt(wide.square().mean(-1, true) + epsilon);
-    return (wide * scale).to(x.scalar_type()) * weight;
+    return apply_rows((wide * scale).to(x.scalar_type()) * weight, then);
   }
   assert(x.is_contiguous() && weight.is_contiguous());
   at::Tensor y = at::empty_like(x);
-  if (x.is_cuda()) {
-    kernels::rms_norm_on_cuda(x, weight, y, epsilon);
-    return y;
-  }
-  const std::int64_t columns = x.size(-1), rows = x.numel() / columns;
+  if (x.is_cuda())
+    return made_on_cuda(y, then, [&](const RowSteps& steps) {
+      kernels::rms_norm_on_cuda(x, weight, y, epsilon, steps);
+    });
+  const std::int64_t columns = x.size(-1);
   with_element_type(x, [&](auto element) {
     using T = decltype(element);
-    at::parallel_for(
-        0, rows, kElementsPerTask / columns + 1, [&](std::int64_t begin, std::int64_t end) {
-          cpu::rms_norm(data<T>(x) + begin * columns, data<T>(weight), data<T>(y) + begin * columns,
-                        end - begin, columns, static_cast<float>(epsilon));
-        });
+    make_rows<T>(y, columns, then, [&](std::int64_t first, std::int64_t rows) {
+      cpu::rms_norm(data<T>(x) + first * columns, data<T>(weight), data<T>(y) + first * columns,
+                    rows, columns, static_cast<float>(epsilon));
+    });
   });
   return y;
 }
 
-at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up) {
-  if (!one_pass(gate) || up.scalar_type() != gate.scalar_type()) return at::silu(gate) * up;
+at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up, const RowSteps& then) {
+  if (!one_pass(gate) || up.scalar_type() != gate.scalar_type())
+    return apply_rows(at::silu(gate) * up, then);
   assert(gate.is_contiguous() && up.is_contiguous() && gate.sizes() == up.sizes());
+  at::Tensor y = gate;
   if (gate.is_cuda()) {
-    at::Tensor y = gate;
-    kernels::swiglu_on_cuda(gate, up, y);
-    return y;
+    return made_on_cuda(
+        y, then, [&](const RowSteps& steps) { kernels::swiglu_on_cuda(gate, up, y, steps); });
   }
+  const std::int64_t columns = gate.size(-1);
   with_element_type(gate, [&](auto element) {
     using T = decltype(element);
-    at::parallel_for(0, gate.numel(), kElementsPerTask, [&](std::int64_t begin, std::int64_t end) {
-      cpu::swiglu(data<T>(gate) + begin, data<T>(up) + begin, data<T>(gate) + begin, end - begin);
+    make_rows<T>(y, columns, then, [&](std::int64_t first, std::int64_t rows) {
+      const std::int64_t at = first * columns;
+      cpu::swiglu(data<T>(gate) + at, data<T>(up) + at, data<T>(y) + at, rows * columns);
     });
   });
-  return gate;
+  return y;
 }
 
-at::Tensor rotate_halves(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin) {
+at::Tensor rotate_halves(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin,
+                         const RowSteps& then) {
   const at::ScalarType compute = x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
   if (!one_pass(x) || cos.scalar_type() != compute) {
     const std::vector<at::Tensor> halves = x.to(cos.scalar_type()).chunk(2, -1);
     const at::Tensor first = halves[0] * cos - halves[1] * sin;
     const at::Tensor second = halves[1] * cos + halves[0] * sin;
-    return at::cat({first, second}, -1).to(x.scalar_type());
+    return apply_rows(at::cat({first, second}, -1).to(x.scalar_type()), then);
   }
-  assert(x.stride(3) == 1 && cos.is_contiguous() && sin.is_contiguous());
-  at::Tensor y = at::empty_strided(x.sizes(), x.strides(), x.options());
-  if (x.is_cuda()) {
-    kernels::rotate_on_cuda(x, cos, sin, y);
-    return y;
-  }
-  const std::int64_t heads = x.size(1), tokens = x.size(2), half = cos.size(1);
+  assert(cos.is_contiguous() && sin.is_contiguous());
+  const at::Tensor in = x.transpose(1, 2).contiguous();  // as a Linear has made it: no copy
+  at::Tensor out = at::empty_like(in);
+  const at::Tensor y = out.transpose(1, 2);
+  if (x.is_cuda())
+    return made_on_cuda(
+        y, then, [&](const RowSteps& steps) { kernels::rotate_on_cuda(in, cos, sin, out, steps); });
+  const std::int64_t tokens = in.size(1), heads = in.size(2), features = in.size(3);
   with_element_type(x, [&](auto element) {
     using T = decltype(element);
-    at::parallel_for(0, x.size(0) * tokens, kElementsPerTask / (heads * 2 * half) + 1,
-                     [&](std::int64_t begin, std::int64_t end) {
-                       for (std::int64_t row = begin; row < end; ++row) {
-                         const std::int64_t token = row % tokens;
-                         const std::int64_t offset =
-                             row / tokens * x.stride(0) + token * x.stride(2);
-                         cpu::rotate(data<T>(x) + offset, data<float>(cos) + token * half,
-                                     data<float>(sin) + token * half, data<T>(y) + offset, heads,
-                                     x.stride(1), half);
-                       }
-                     });
+    make_rows<T>(y, heads * features, then, [&](std::int64_t first, std::int64_t count) {
+      for (std::int64_t row = first; row < first + count; ++row) {
+        const std::int64_t at = row * heads * features, angles = row % tokens * (features / 2);
+        cpu::rotate(data<T>(in) + at, data<float>(cos) + angles, data<float>(sin) + angles,
+                    data<T>(y) + at, heads, features, features / 2);
+      }
+    });
   });
   return y;
 }

@@ -30,22 +30,38 @@ constexpr std::int64_t kNllChunkBytes = 64'000'000;
 // one core): the weight is laid out anew for each product.
 constexpr std::int64_t kHeadColumns = 2048;
 
-at::Tensor run_site(const LlamaBlock& block, ActivationSite site, at::Tensor x) {
-  for (const SiteStep& step : block.sites[static_cast<std::size_t>(site)]) x = step.apply(x);
-  return x;
+// The first steps of a site, as far as they are steps on rows.
+RowSteps first_on_rows(const std::vector<SiteStep>& steps) {
+  RowSteps first;
+  for (const SiteStep& step : steps) {
+    const RowStep* on_rows = std::get_if<RowStep>(&step.action);
+    if (!on_rows || step.codes) break;
+    first.push_back(*on_rows);
+  }
+  return first;
 }
 
-// The same at the input of Linears.
-LinearInput run_input_site(const LlamaBlock& block, ActivationSite site, at::Tensor x) {
-  LinearInput input(std::move(x));
-  for (const SiteStep& step : block.sites[static_cast<std::size_t>(site)]) {
+// The activation of a site at the input of Linears.
+// @param make (steps): makes it and does these steps to its rows
+template <class Make>
+LinearInput run_input_site(const LlamaBlock& block, ActivationSite site, const Make& make) {
+  const std::vector<SiteStep>& steps = block.sites[static_cast<std::size_t>(site)];
+  const RowSteps first = first_on_rows(steps);
+  LinearInput input(make(first));
+  for (std::size_t i = first.size(); i < steps.size(); ++i) {
     assert(!input.codes);
-    if (step.codes)
-      input.codes = step.codes(input.values);
+    if (steps[i].codes)
+      input.codes = steps[i].codes(input.values);
     else
-      input.values = step.apply(input.values);
+      input.values = steps[i].apply(input.values);
   }
   return input;
+}
+
+// The same where nothing reads codes.
+template <class Make>
+at::Tensor run_site(const LlamaBlock& block, ActivationSite site, const Make& make) {
+  return run_input_site(block, site, make).values;
 }
 
 // Query heads of a group read the same key and value head. A copy: the CPU's flash kernel wants
@@ -278,39 +294,49 @@ at::Tensor attention(const LlamaConfig& config, const LlamaBlock& block, const L
   auto heads = [&](const at::Tensor& y, std::int64_t count) {
     return y.view({batch, tokens, count, config.head_dim}).transpose(1, 2);
   };
-  auto rotate = [&](const Linear& linear, const at::Tensor& norm, std::int64_t count) {
+  auto rotated = [&](const Linear& linear, const at::Tensor& norm, std::int64_t count,
+                     const RowSteps& then) {
     at::Tensor y = linear.apply(x);
     if (norm.defined())
       y = rms_norm(y.view({batch, tokens, count, config.head_dim}), norm, config.rms_norm_eps);
-    if (!sight.own_angles()) return rotate_halves(heads(y, count), rope.cos, rope.sin);
+    if (!sight.own_angles()) return rotate_halves(heads(y, count), rope.cos, rope.sin, then);
     // Each row stands at positions of its own: their tokens are rotated as those of one row.
     const at::Tensor one_row = y.view({1, batch * tokens, count, config.head_dim}).transpose(1, 2);
-    const at::Tensor rotated = rotate_halves(one_row, rope.cos, rope.sin).transpose(1, 2);
-    return heads(rotated.reshape({batch, tokens, -1}), count);
+    const at::Tensor turned = rotate_halves(one_row, rope.cos, rope.sin).transpose(1, 2);
+    return apply_rows(heads(turned.reshape({batch, tokens, -1}), count), then);
   };
-  at::Tensor q = rotate(block.q, block.q_norm, config.num_attention_heads);
-  at::Tensor k = rotate(block.k, block.k_norm, config.num_key_value_heads);
-  at::Tensor v = heads(block.v.apply(x), config.num_key_value_heads);
-  q = run_site(block, ActivationSite::q, q);
-  k = run_site(block, ActivationSite::k, k);
-  v = run_site(block, ActivationSite::v, v);
+  const at::Tensor q = run_site(block, ActivationSite::q, [&](const RowSteps& then) {
+    return rotated(block.q, block.q_norm, config.num_attention_heads, then);
+  });
+  const at::Tensor k = run_site(block, ActivationSite::k, [&](const RowSteps& then) {
+    return rotated(block.k, block.k_norm, config.num_key_value_heads, then);
+  });
+  const at::Tensor v = run_site(block, ActivationSite::v, [&](const RowSteps& then) {
+    return apply_rows(heads(block.v.apply(x), config.num_key_value_heads), then);
+  });
   const at::Tensor mixed = sight.attend(config, block, q, k, v);
-  const at::Tensor flat = mixed.transpose(1, 2).reshape({batch, tokens, -1});
-  return block.o.apply(run_input_site(block, ActivationSite::o_in, flat));
+  return block.o.apply(run_input_site(block, ActivationSite::o_in, [&](const RowSteps& then) {
+    return apply_rows(mixed.transpose(1, 2).reshape({batch, tokens, -1}), then);
+  }));
 }
 
 at::Tensor mlp(const LlamaBlock& block, const LinearInput& x) {
-  const at::Tensor inner = swiglu(block.gate.apply(x), block.up.apply(x));
-  return block.down.apply(run_input_site(block, ActivationSite::down_in, inner));
+  return block.down.apply(run_input_site(block, ActivationSite::down_in, [&](const RowSteps& then) {
+    return swiglu(block.gate.apply(x), block.up.apply(x), then);
+  }));
 }
 
 at::Tensor pass_block(const LlamaConfig& config, const LlamaBlock& block, const at::Tensor& x,
                       const Rope& rope, const Sight& sight) {
-  const LinearInput attention_in = run_input_site(
-      block, ActivationSite::attention_in, rms_norm(x, block.input_norm, config.rms_norm_eps));
+  auto normed = [&](ActivationSite site, const at::Tensor& values, const at::Tensor& norm) {
+    return run_input_site(block, site, [&](const RowSteps& then) {
+      return rms_norm(values, norm, config.rms_norm_eps, then);
+    });
+  };
+  const LinearInput attention_in = normed(ActivationSite::attention_in, x, block.input_norm);
   const at::Tensor middle = add_to(attention(config, block, attention_in, rope, sight), x);
-  const at::Tensor mlp_in = rms_norm(middle, block.post_attention_norm, config.rms_norm_eps);
-  return add_to(mlp(block, run_input_site(block, ActivationSite::mlp_in, mlp_in)), middle);
+  const LinearInput mlp_in = normed(ActivationSite::mlp_in, middle, block.post_attention_norm);
+  return add_to(mlp(block, mlp_in), middle);
 }
 
 // A pass on its way through the blocks.
@@ -356,6 +382,11 @@ class PassUnderway {
 };
 
 }  // namespace
+
+at::Tensor SiteStep::apply(const at::Tensor& x) const {
+  if (const RowStep* step = std::get_if<RowStep>(&action)) return apply_rows(x, {*step});
+  return std::get<1>(action)(x);
+}
 
 const char* activation_site_name(ActivationSite site) {
   switch (site) {
@@ -534,7 +565,9 @@ at::Tensor LlamaModel::embed(const at::Tensor& tokens) const {
 
 at::Tensor LlamaModel::apply_block(const LlamaBlock& block, const at::Tensor& x,
                                    const Rope& rope) const {
-  return pass_block(config_, block, x, rope, WholeSequences());
+  at::Tensor y = pass_block(config_, block, x, rope, WholeSequences());
+  check_quantized(device_);
+  return y;
 }
 
 at::Tensor LlamaModel::hidden(const at::Tensor& tokens) const {
@@ -568,6 +601,7 @@ std::vector<at::Tensor> LlamaModel::hidden_together(const std::vector<Pass>& pas
   std::vector<at::Tensor> states;
   for (PassUnderway& pass : underway)
     states.push_back(rms_norm(pass.take(), final_norm_, config_.rms_norm_eps));
+  check_quantized(device_);
   return states;
 }
 

@@ -7,9 +7,11 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "harness/core/log.h"
+#include "harness/kernels/row_steps.h"
 #include "harness/model/checkpoint.h"
 #include "harness/model/config.h"
 #include "harness/model/rope.h"
@@ -57,9 +59,12 @@ const char* activation_site_name(ActivationSite site);
 /// recorder only looks). Steps run in the order in which they were added.
 struct SiteStep {
   std::string name;
-  std::function<at::Tensor(const at::Tensor&)> apply;
+  /// A step on rows can be done where they are made.
+  std::variant<RowStep, std::function<at::Tensor(const at::Tensor&)>> action;
   /// Of the last step at the input of Linears that are computed from integers: instead of apply.
   std::function<std::shared_ptr<const IntegerInput>(const at::Tensor&)> codes = {};
+
+  at::Tensor apply(const at::Tensor& x) const;
 };
 
 struct LlamaBlock {

@@ -71,16 +71,17 @@ LlamaBlock watched(const LlamaBlock& block, std::vector<Sums>& places) {
                          return x;
                        }});
     } else {
-      quantizer->apply = [sums, quantize = quantizer->apply](const at::Tensor& x) {
-        const at::Tensor y = quantize(x);
+      const SiteStep original = *quantizer;
+      auto quantize = [sums, original](const at::Tensor& x) {
+        const at::Tensor y = original.apply(x);
         sums->look(x);
         sums->compare(x, y);
         return y;
       };
-      if (quantizer->codes)
-        quantizer->codes = [look = quantizer->apply,
-                            codes = quantizer->codes](const at::Tensor& x) {
-          look(x);
+      quantizer->action = quantize;
+      if (original.codes)
+        quantizer->codes = [quantize, codes = original.codes](const at::Tensor& x) {
+          quantize(x);
           return codes(x);
         };
     }

@@ -6,7 +6,6 @@
 #include <set>
 #include <string>
 
-#include "harness/kernels/ops.h"
 
 namespace harness {
 namespace {
@@ -151,8 +150,7 @@ void install_quantizers(LlamaModel& model, const Format& format) {
       if (!spec.active()) continue;
       const std::string what = activation_name(activation.place, number);
       model.steps(layer, activation.place)
-          .push_back({kQuantizerName + site_name(activation.site),
-                      [spec, what](const at::Tensor& x) { return fake_quantize(x, spec, what); }});
+          .push_back({kQuantizerName + site_name(activation.site), QuantizeRows{spec, what}});
     }
   }
 }

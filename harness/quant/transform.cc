@@ -152,7 +152,7 @@ void add_online_steps(LlamaModel& model, std::size_t layer, const Transform& t) 
   auto add = [&](ActivationSite site, const char* name, std::int64_t inner) {
     std::vector<SiteStep>& steps = model.steps(layer, site);
     assert(steps.empty());  // what stands there would come before, what is folded after it
-    steps.push_back({name, [inner](const at::Tensor& x) { return hadamard_transform(x, inner); }});
+    steps.push_back({name, HadamardRows{inner}});
   };
   if (t.online_down) add(ActivationSite::down_in, "hadamard", 1);
   if (t.online_heads) add(ActivationSite::o_in, "hadamard across heads", model.config().head_dim);

@@ -298,6 +298,50 @@ void rotate_heads(benchmark::State& state, at::ScalarType dtype) {
   compare(state, {ours, composed(ours), 1e-2, copying(x, x)});
 }
 
+// ---- steps on rows where they are made, beside our own kernels one after the other
+
+/// W4A4KV4's, behind an online Hadamard or not.
+RowSteps row_steps(bool hadamard) {
+  RowSteps steps;
+  if (hadamard) steps.push_back(HadamardRows{});
+  steps.push_back(QuantizeRows{{4, 0, false, 1.0}, "x"});
+  return steps;
+}
+
+/// @param make (steps)
+void in_one_pass(benchmark::State& state, const RowSteps& steps, const Roofline& roofline,
+                 const std::function<at::Tensor(const RowSteps&)>& make) {
+  auto one_by_one = [&] {
+    at::Tensor y = make({});
+    for (const RowStep& step : steps) y = apply_rows(y, {step});
+    return y;
+  };
+  compare(state, {[&] { return make(steps); }, one_by_one, 0, roofline});
+}
+
+void quantized_norm(benchmark::State& state, at::ScalarType dtype) {
+  const at::Tensor x = random({state.range(0), state.range(1)}, dtype);
+  const at::Tensor weight = random({state.range(1)}, dtype);
+  in_one_pass(state, row_steps(false), copying(x, x),
+              [&](const RowSteps& then) { return rms_norm(x, weight, 1e-5, then); });
+}
+
+void quantized_swiglu(benchmark::State& state, at::ScalarType dtype) {
+  const at::Tensor gate = at::zeros({state.range(0), state.range(1)}, dtype);
+  const at::Tensor up = random(gate.sizes(), dtype);
+  in_one_pass(state, row_steps(true), copying(1.5 * 2 * double(gate.nbytes())),
+              [&](const RowSteps& then) { return swiglu(gate, up, then); });
+}
+
+void quantized_rotation(benchmark::State& state, at::ScalarType dtype) {
+  const std::int64_t tokens = state.range(0), heads = state.range(1), e = state.range(2);
+  const at::Tensor x = random({1, tokens, heads, e}, dtype).transpose(1, 2);
+  const at::Tensor angles = random({tokens, e / 2});
+  const at::Tensor cos = angles.cos(), sin = angles.sin();
+  in_one_pass(state, row_steps(true), copying(x, x),
+              [&](const RowSteps& then) { return rotate_halves(x, cos, sin, then); });
+}
+
 // ---- a whole pass
 
 /// For what is not the same function.
@@ -369,6 +413,22 @@ void add_benchmarks(const std::string& model) {
     in_turns(RegisterBenchmark(("RoPE " + name).c_str(), rotate_heads, dtype))
         ->Args({2048, 9, 64})
         ->Args({2048, 32, 128});
+    in_turns(RegisterBenchmark(("RMSNorm and quantization in one pass " + name).c_str(),
+                               quantized_norm, dtype))
+        ->Args({2048, 576})
+        ->Args({2048, 4096})
+        ->Args({1, 4096});
+    in_turns(
+        RegisterBenchmark(("SwiGLU with Hadamard and quantization in one pass " + name).c_str(),
+                          quantized_swiglu, dtype))
+        ->Args({2048, 1536})
+        ->Args({2048, 14336})
+        ->Args({1, 14336});
+    in_turns(RegisterBenchmark(("RoPE with Hadamard and quantization in one pass " + name).c_str(),
+                               quantized_rotation, dtype))
+        ->Args({2048, 3, 64})
+        ->Args({2048, 8, 128})
+        ->Args({1, 8, 128});
   }
   in_turns(RegisterBenchmark("MSE clipping fp32", mse_clip))->Args({1024, 4096})->Args({576, 1536});
   in_turns(RegisterBenchmark("GPTQ fp32", gptq_columns))

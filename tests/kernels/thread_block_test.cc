@@ -8,13 +8,18 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <random>
 
 #include "harness/kernels/gradient_block.h"
 #include "harness/kernels/hadamard.h"
 #include "harness/kernels/hadamard_block.h"
+#include "harness/kernels/ops.h"
+#include "harness/kernels/ops_device.h"
+#include "harness/kernels/row_block.h"
 #include "harness/kernels/straight_through.h"
 #include "harness/kernels/transformer_block.h"
 #include "harness/kernels/transformer_ops.h"
@@ -95,6 +100,10 @@ class ThreadBlock : public testing::Test {
     return close(found, expected, at::full({1}, units, at::kDouble));
   }
 
+  static at::Tensor signs_of(std::int64_t m, bool transposed) {
+    return hadamard_signs(m, transposed, at::TensorOptions().dtype(kCompute));
+  }
+
   at::Generator generator_ = at::detail::createCPUGenerator(9);
 };
 using StoredTypes = testing::Types<float, double, Bf16, Half>;
@@ -149,20 +158,15 @@ TYPED_TEST(ThreadBlock, HadamardIsTheTransform) {
         // Whole tiles and a part of one.
         const std::int64_t rows = plan.segments == 1 ? 2 : plan.segments + 3;
         const at::Tensor x = this->random({rows, n * inner});
-        std::vector<C> signs;
-        const std::vector<std::int8_t> matrix = paley_matrix(order.m);
-        for (std::int64_t a = 0; a < order.m; ++a)
-          for (std::int64_t b = 0; b < order.m; ++b)
-            signs.push_back(static_cast<C>(
-                matrix[static_cast<std::size_t>(transposed ? b * order.m + a : a * order.m + b)]));
+        const at::Tensor signs = this->signs_of(order.m, transposed);
         std::vector<C> buffer(static_cast<std::size_t>(shared_values(plan)) + 64,
                               static_cast<C>(kUntouched));
         at::Tensor found = this->unwritten(x);
         const ShuffledBlock block(plan.threads);
         for (std::int64_t start = 0; start < x.numel(); start += tile)
           hadamard_tile(block, plan, this->data(x) + start, this->output(found) + start,
-                        static_cast<int>(std::min(tile, x.numel() - start)), signs.data(),
-                        buffer.data());
+                        static_cast<int>(std::min(tile, x.numel() - start)),
+                        this->template data<C>(signs), buffer.data());
         const at::Tensor expected = hadamard_transform(x.to(at::kDouble), inner, transposed);
         EXPECT_TRUE(this->close(found, expected, 64)) << n << " x " << inner << ", " << transposed;
         for (std::size_t i = buffer.size() - 64; i < buffer.size(); ++i)
@@ -222,6 +226,45 @@ TYPED_TEST(ThreadBlock, RotationHasTheBitsOfTheCpu) {
                    this->output(found) + token * x.stride(2), static_cast<int>(heads), x.stride(1),
                    static_cast<int>(half));
     EXPECT_TRUE(at::equal(found, rotate_halves(x, cos, sin))) << half;
+  }
+}
+
+TYPED_TEST(ThreadBlock, RowStepsAreOneAfterTheOther) {
+  using T = TypeParam;
+  using C = Compute<T>;
+  const c10::InferenceMode inference;
+  for (const auto& [features, inner, group] : std::vector<std::array<std::int64_t, 3>>{
+           {16, 1, 0}, {48, 16, 16}, {576, 1, 64}, {1024, 64, 0}, {5120, 1, 128}, {8960, 1, 0}}) {
+    SCOPED_TRACE(testing::Message() << features << ", " << inner << ", " << group);
+    const QuantSpec spec{4, group, false, 0.9};
+    const HadamardOrder order = hadamard_order(features / inner);
+    RowPlan plan = {};
+    plan.mixing = hadamard_plan(order, inner);
+    plan.threads = plan.mixing.threads;
+    plan.params = {Scheme::asymmetric, spec.bits, spec.clip, false};
+    plan.group = group == 0 ? features : group;
+    const at::Tensor signs = this->signs_of(order.m, false);
+    std::vector<C> buffer(static_cast<std::size_t>(shared_values(plan.mixing)));
+    BlockExtremes<C> shared;
+    auto changed = [&](const at::Tensor& x, bool hadamard, bool quantize, bool finite = true) {
+      at::Tensor y = x.clone();
+      plan.hadamard = hadamard;
+      plan.quantize = quantize;
+      std::int32_t not_finite = 0;
+      change_rows(ShuffledBlock(plan.threads), plan, this->output(y), y.numel(),
+                  this->template data<C>(signs), buffer.data(), shared, &not_finite);
+      EXPECT_EQ(not_finite, finite ? 0 : 1);
+      return y;
+    };
+    // More than a tile, and than a block's teams take at once.
+    at::Tensor x = this->random({features < 1000 ? 303 : 5, features});
+    const at::Tensor mixed = changed(x, true, false);
+    EXPECT_TRUE(this->close(mixed, hadamard_transform(x.to(at::kDouble), inner), 64));
+    EXPECT_TRUE(at::equal(changed(x, false, true), fake_quantize(x, spec, "x")));
+    EXPECT_TRUE(at::equal(changed(x, true, true), fake_quantize(mixed, spec, "x")));
+    x[3][7] = std::numeric_limits<double>::infinity();
+    changed(x, false, true, false);
+    changed(x, true, true, false);
   }
 }
 

@@ -1,6 +1,7 @@
 #include "harness/quant/sites.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <gmock/gmock.h>
 
 #include <limits>
@@ -128,6 +129,26 @@ TEST(Sites, QuantizersComeAfterTheStepsOfMethods) {
   ASSERT_EQ(steps.size(), 2u);
   EXPECT_EQ(steps[0].name, "hadamard");
   EXPECT_EQ(steps[1].name, "quantize a_down");
+}
+
+// What changes rows where they are made has the bits of what changes whole tensors.
+TEST(Sites, StepsOnRowsAreThoseOnTensors) {
+  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+    const auto model = tiny_model(dtype);
+    for (std::size_t layer = 0; layer < model->layers(); ++layer)
+      for (const ActivationSite site :
+           {ActivationSite::q, ActivationSite::k, ActivationSite::o_in, ActivationSite::down_in})
+        model->steps(layer, site).push_back({"hadamard", HadamardRows{}});
+    install_quantizers(*model, w16a4kv4());
+    const at::NoGradGuard no_gradients;
+    const at::Tensor tokens = at::arange(12).view({2, 6});
+    const at::Tensor on_rows = model->logits(tokens);
+    for (LlamaBlock& block : model->blocks())
+      for (std::vector<SiteStep>& steps : block.sites)
+        for (SiteStep& step : steps)
+          step.action = [step](const at::Tensor& x) { return step.apply(x); };
+    EXPECT_TRUE(at::equal(model->logits(tokens), on_rows));
+  }
 }
 
 TEST(Sites, EachSiteQuantizesByItsOwnSpec) {
