@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# The CPU kernels beside eager ATen and beside what the machine can do at most, in one run on an otherwise idle machine
-# (some 5 minutes on 2 cores). Writes results/kernels.md.
-#   bash tests/bench/compare.sh
+# The harness beside its peers, in one run on an otherwise idle machine: the CPU kernels beside eager ATen and beside what
+# the machine can do at most (some 5 minutes on 2 cores; writes results/kernels.md), then, where HARNESS_ORACLE_PYTHON
+# names a Python that has them, whole passes beside transformers (10 minutes; results/performance.md) and, where QUESTIONS
+# names SafetyBench as JSON lines, scoring and generation beside transformers and lm-eval (results/scoring.md).
+#   [HARNESS_ORACLE_PYTHON=python3 [QUESTIONS=FILE]] bash tests/bench/compare.sh
 # BUILD: the build folder. MODEL: a checkpoint for the whole passes; SmolLM2 of the set-up's cache by default. WITH: a
-# command before each part of the run, such as `taskset -c 0,1`.
+# command before each part of the kernels' run, such as `taskset -c 0,1`.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 build="${BUILD:-build/release}"
@@ -31,7 +33,8 @@ done
 Beside the same formulas in eager ATen, which is what a user would run instead, and beside what the machine can do at
 most. Every turn measures ours, eager and the machine's copy or matrix product one after the other in one process; the
 table has medians over 7 turns, ratios and shares too. Both results were compared before the first turn. In the rows of
-passes (SmolLM2, a window of 2048 tokens) ours is the W4A4KV4 pass and eager the unquantized one, both ours.
+passes (SmolLM2, a window of 2048 tokens) ours is the W4A4KV4 pass and eager the unquantized one, both ours; in those
+"in one pass" eager is the same kernels of ours one after the other.
 
 - Command: \`bash tests/bench/compare.sh\`, $OMP_NUM_THREADS threads; harness commit $(git rev-parse --short HEAD).
 - Load average of the machine: ${load%% *} before, $(cut -d' ' -f1 /proc/loadavg) after the run, which adds 2.
@@ -62,3 +65,10 @@ TEXT
     }' <<<"$table"
 } >results/kernels.md
 cat results/kernels.md
+
+if [ -z "${HARNESS_ORACLE_PYTHON-}" ]; then
+  echo 'HARNESS_ORACLE_PYTHON names no Python with transformers and lm_eval: those peers are left out' >&2
+  exit
+fi
+bash tests/bench/perplexity_vs_transformers.sh --repeats 5 --windows 4 --batches 1 2
+[ -z "${QUESTIONS-}" ] || bash tests/bench/scoring_vs_transformers.sh --questions "$QUESTIONS" --limit 200
