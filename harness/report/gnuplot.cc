@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <set>
 
 #include "harness/core/error.h"
 #include "harness/report/plot.h"
@@ -14,6 +15,10 @@ namespace {
 constexpr int kPanelWidth = 380, kPanelHeight = 250;  // pixels; of PDF a hundredth of an inch
 constexpr int kCategoryHeight = 18, kLegendHeight = 18, kMostColumns = 3;
 constexpr int kShapes[kPlotShapeCount] = {7, 5, 9, 13, 11};
+constexpr const char* kLevelStyle = "with lines dt 2 lc rgb '#57606a'";
+
+/// A panel of its own says what series and levels are called; else a level's name stands beside it.
+bool has_legend(const Plot& plot) { return plot.series.size() > 1; }
 
 /// In single quotes gnuplot takes everything as it is.
 std::string quoted(const std::string& text) {
@@ -113,16 +118,22 @@ std::string panel_commands(const Plot& plot, std::size_t index) {
   std::vector<std::string> commands;
   for (const auto& [name, level] : panel.levels)
     commands.push_back(
-        fmt::format("{:.10g} with lines dt 2 lc rgb '#57606a' title {}", level, quoted(name)));
+        fmt::format("{:.10g} {} {}", level, kLevelStyle,
+                    has_legend(plot) ? "notitle" : fmt::format("title {}", quoted(name))));
   for (std::size_t s = 0; s < panel.series.size(); ++s)
     if (!panel.series[s].empty())
       commands.push_back(series_command(plot, index, s, panel.series[s].size()));
   return text + fmt::format("plot {}\n", fmt::join(commands, ", "));
 }
 
-/// An empty panel with the names of all series.
+/// An empty panel with the names of all series and levels.
 std::string legend_commands(const Plot& plot) {
   std::vector<std::string> commands;
+  std::set<std::string> levels;
+  for (const PlotPanel& panel : plot.panels)
+    for (const auto& [name, level] : panel.levels)
+      if (levels.insert(name).second)
+        commands.push_back(fmt::format("NaN {} title {}", kLevelStyle, quoted(name)));
   for (std::size_t s = 0; s < plot.series.size(); ++s) {
     const std::string style =
         plot.kind == PlotKind::stacked ? "boxes fs solid"
@@ -146,7 +157,7 @@ int panel_height(const Plot& plot) {
         plot.kind == PlotKind::stacked ? 1 : static_cast<int>((plot.series.size() + 1) / 2);
     height = std::max(150, 80 + kCategoryHeight * lanes * each);
   }
-  if (plot.series.size() > 1)
+  if (has_legend(plot))
     height = std::max(height, 20 + kLegendHeight * static_cast<int>(plot.series.size()));
   return height;
 }
@@ -154,7 +165,7 @@ int panel_height(const Plot& plot) {
 }  // namespace
 
 std::string gnuplot_script(const Plot& plot, const std::string& terminal, const std::string& out) {
-  const int cells = static_cast<int>(plot.panels.size()) + (plot.series.size() > 1);
+  const int cells = static_cast<int>(plot.panels.size()) + has_legend(plot);
   const int columns = std::min(kMostColumns, cells), rows = (cells + columns - 1) / columns;
   const int width = columns * kPanelWidth, height = rows * panel_height(plot);
   std::string text =
@@ -172,7 +183,7 @@ std::string gnuplot_script(const Plot& plot, const std::string& terminal, const 
       "set border 3 lc rgb '#57606a'\nset tics nomirror\nset grid lc rgb '#d0d7de'\n"
       "set bars small\nset boxwidth 1\nset key top right\n";
   for (std::size_t p = 0; p < plot.panels.size(); ++p) text += panel_commands(plot, p);
-  if (plot.series.size() > 1) text += legend_commands(plot);
+  if (has_legend(plot)) text += legend_commands(plot);
   return text + "unset multiplot\nunset output\n";
 }
 

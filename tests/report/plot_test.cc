@@ -245,6 +245,23 @@ TEST(GnuplotTest, ScriptsQuoteEveryText) {
   EXPECT_THAT(script, HasSubstr("noenhanced"));  // a_1 is no subscript
 }
 
+TEST(GnuplotTest, ALevelIsNamedOnceWhereThereIsALegend) {
+  Plot plot = two_points();
+  plot.panels[0].levels = {{"16 bits", .9}};
+  plot.panels.push_back(plot.panels[0]);
+  auto names = [&] {
+    const std::string script = gnuplot_script(plot, "svg", "out.svg");
+    int count = 0;
+    for (std::size_t at = 0; (at = script.find("title '16 bits'", at)) != std::string::npos; ++at)
+      ++count;
+    return count;
+  };
+  EXPECT_EQ(names(), 1);
+  plot.series.pop_back();
+  for (PlotPanel& panel : plot.panels) panel.series.pop_back();
+  EXPECT_EQ(names(), 2);
+}
+
 TEST(GnuplotTest, EveryKindIsDrawnAndTheSameTwice) {
   TemporaryFolder folder;
   Plot plot = two_points();
