@@ -18,7 +18,7 @@ bench=("${with[@]}" "$build/tests/bench/kernel_bench" --benchmark_format=csv)
 parts=('^fake' '^(Hadamard|token|RMS|SwiGLU|RoPE)' '^MSE' '^GPTQ')
 if [ -e "$model" ]; then
   bench+=("--model=$model")
-  parts+=('pass bf16' 'pass with')
+  parts+=('KV4 pass bf16' 'KV4 pass with')
 fi
 load=$(</proc/loadavg)
 rates=$("${with[@]}" "$build/harness" doctor --bench | grep -E '^(processor|copy|matrix)')
