@@ -1,7 +1,7 @@
 // RMSNorm, SwiGLU and RoPE on CUDA, with the row steps on what they make, each value read from
-// memory once and written once: what a block reads again right after is left to the caches. Compiled
-// with -fmad=false: RoPE and the quantizer have the bits of the CPU, the others another order of
-// sums and another exponential.
+// memory once and written once: what a block reads again right after is left to the caches.
+// Compiled with -fmad=false: RoPE and the quantizer have the bits of the CPU, the others another
+// order of sums and another exponential.
 
 #include "harness/kernels/cuda_kernels.h"
 #include "harness/kernels/row_block.h"
@@ -104,8 +104,8 @@ int launch(const Make& make, void* y, std::int64_t values, std::int64_t unit,
     bytes = static_cast<int>(shared_values(plan.mixing) * sizeof(Compute<T>));
   }
   // More than 48 KiB are given only to who asks.
-  const cudaError_t error = cudaFuncSetAttribute(
-      make_rows<T, Make>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+  const cudaError_t error =
+      cudaFuncSetAttribute(make_rows<T, Make>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   if (error != cudaSuccess) return error;
   make_rows<<<blocks_for((values + unit - 1) / unit), plan.threads, bytes, stream>>>(
       make, static_cast<T*>(y), values, unit, plan, static_cast<const Compute<T>*>(then.signs),
