@@ -1,4 +1,5 @@
 #include <ATen/ATen.h>
+#include <c10/core/InferenceMode.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
 #include <cuda_runtime_api.h>
@@ -35,8 +36,10 @@ class FiniteFlags {
     const std::lock_guard lock(mutex);
     return all.try_emplace(device.index(), device).first->second;
   }
-  explicit FiniteFlags(at::Device device)
-      : flags_(at::zeros({kCalls}, at::TensorOptions(at::kInt).device(device))) {}
+  explicit FiniteFlags(at::Device device) {
+    const c10::InferenceMode outside(false);  // else nobody outside of it could write to them
+    flags_ = at::zeros({kCalls}, at::TensorOptions(at::kInt).device(device));
+  }
 
   /// The next call's flag. Reads the flags where all are taken.
   std::int32_t* take(const std::string& what) {

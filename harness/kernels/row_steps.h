@@ -18,7 +18,7 @@ namespace harness {
 struct HadamardRows {
   std::int64_t inner = 1;
 };
-/// fake_quantize(x, spec, what).
+/// fake_quantize(x, spec, what), to fewer than 16 bits.
 struct QuantizeRows {
   QuantSpec spec;
   std::string what;
