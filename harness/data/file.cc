@@ -7,7 +7,6 @@
 
 #include <array>
 #include <fstream>
-#include <sstream>
 
 #include "harness/core/error.h"
 #include "harness/data/arrow_result.h"
@@ -18,7 +17,23 @@ namespace {
 
 constexpr const char* kExpectedPacked = "a whole compressed file";
 
-std::string unpack(const fs::path& path) {
+/// Puts pieces together until a source is at its end, or has given so many lines.
+/// @param read  puts bytes into a buffer and returns how many; 0 at the end
+template <class Read>
+std::string read_lines(std::size_t lines, const Read& read) {
+  std::string text;
+  std::array<char, 1 << 16> piece;
+  while (const std::size_t count = read(piece.data(), piece.size())) {
+    const std::size_t before = text.size();
+    text.append(piece.data(), count);
+    for (std::size_t end = text.find('\n', before); end != std::string::npos;
+         end = text.find('\n', end + 1))
+      if (--lines == 0) return text.substr(0, end + 1);
+  }
+  return text;
+}
+
+std::string unpack(const fs::path& path, std::size_t lines) {
   const auto codec =
       value_of(arrow::util::Codec::Create(path.extension() == ".gz" ? arrow::Compression::GZIP
                                                                     : arrow::Compression::BZ2),
@@ -28,23 +43,22 @@ std::string unpack(const fs::path& path) {
                    codec.get(),
                    value_of(arrow::io::ReadableFile::Open(path.string()), path, kExpectedPacked)),
                path, kExpectedPacked);
-  std::string text;
-  std::array<char, 1 << 16> piece;
-  while (true) {
-    const std::int64_t count =
-        value_of(stream->Read(piece.size(), piece.data()), path, kExpectedPacked);
-    if (count == 0) return text;
-    text.append(piece.data(), static_cast<std::size_t>(count));
-  }
+  return read_lines(lines, [&](char* to, std::size_t size) {
+    return static_cast<std::size_t>(
+        value_of(stream->Read(static_cast<std::int64_t>(size), to), path, kExpectedPacked));
+  });
 }
 
-std::string read_bytes(const fs::path& path) {
+std::string read_bytes(const fs::path& path, std::size_t lines) {
   std::ifstream in(path, std::ios::binary);
-  std::ostringstream bytes;
-  if (!in || (in.peek() != std::ifstream::traits_type::eof() && !(bytes << in.rdbuf())))
+  std::string bytes = read_lines(lines, [&](char* to, std::size_t size) {
+    in.read(to, static_cast<std::streamsize>(size));
+    return static_cast<std::size_t>(in.gcount());
+  });
+  if (in.bad() || (in.fail() && !in.eof()))
     throw Error(path.string(), "cannot be read", "a UTF-8 text file",
                 "check that it exists and its permissions");
-  return std::move(bytes).str();
+  return bytes;
 }
 
 }  // namespace
@@ -75,9 +89,9 @@ std::optional<std::size_t> find_invalid_utf8(std::string_view text) {
   return std::nullopt;
 }
 
-std::string read_text_file(const fs::path& path) {
+std::string read_text_file(const fs::path& path, std::size_t lines) {
   if (fs::is_directory(path)) throw Error(path.string(), "a folder", "a UTF-8 text file");
-  const std::string text = is_compressed_name(path) ? unpack(path) : read_bytes(path);
+  const std::string text = is_compressed_name(path) ? unpack(path, lines) : read_bytes(path, lines);
   if (text.empty()) throw Error(path.string(), "an empty file", "a UTF-8 text file");
   if (const auto offset = find_invalid_utf8(text))
     throw Error(path.string(), fmt::format("invalid UTF-8 at byte {}", *offset), "UTF-8 text",

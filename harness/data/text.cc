@@ -12,6 +12,7 @@
 #include "harness/core/paths.h"
 #include "harness/core/text.h"
 #include "harness/data/boolq_wiki.h"
+#include "harness/data/documents.h"
 #include "harness/data/file.h"
 #include "harness/data/wikitext.h"
 #include "harness/data/world.h"
@@ -21,9 +22,9 @@ namespace fs = std::filesystem;
 
 namespace {
 
-const std::vector<std::string> kNamedTexts{"boolq-wiki-calibrate", "boolq-wiki-measure",
-                                           "wikitext2-test",       "wikitext2-train",
-                                           "world-calibrate",      "world-test"};
+const std::vector<std::string> kNamedTexts{
+    "boolq-wiki-calibrate", "boolq-wiki-measure", "c4-train",        "c4-validation",
+    "wikitext2-test",       "wikitext2-train",    "world-calibrate", "world-test"};
 
 /// A text whose file is found and not yet read.
 struct LocatedText {
@@ -61,6 +62,8 @@ LocatedText locate_file(const std::string& name, const std::string& data_dir) {
   if (fs::is_directory(path)) throw Error(path.string(), "a folder", "a UTF-8 text file");
   const std::string file_name = path.filename().string();
   if (const auto split = wikitext2_split(path)) return locate_wikitext2(*split, {path, file_name});
+  if (is_documents_name(path))
+    return {file_name, file_name, path, [path] { return join_rows(read_documents(path)); }};
   return {file_name, file_name, path, [path] { return read_text_file(path); }};
 }
 
@@ -72,6 +75,10 @@ LocatedText locate(const std::string& name, const std::string& data_dir) {
   if (name == "wikitext2-test" || name == "wikitext2-train") {
     const std::string split = name.substr(std::string("wikitext2-").size());
     return locate_wikitext2(split, find_wikitext2(split, data_dir));
+  }
+  if (is_c4_text(name)) {
+    const C4File file = find_c4(name, data_dir);
+    return {name, file.source, file.path, [name, path = file.path] { return read_c4(name, path); }};
   }
   return locate_file(name, data_dir);
 }

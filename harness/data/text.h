@@ -22,6 +22,9 @@ struct TextCorpus {
 ///   wikitext2.test.raw (train likewise): the rows of wikitext.h, joined with "\n\n" as the
 ///   quantization papers do (evals.md: the test split then has 1,294,336 characters);
 /// - "world-test", "world-calibrate": texts of the world, generated (world.h);
+/// - "c4-train", "c4-validation": documents of C4 (documents.h);
+/// - the path of JSON lines, compressed or not: their documents (documents.h), joined with an empty
+///   line;
 /// - the path of any other UTF-8 file, taken byte for byte.
 /// @param data_dir where files are looked for first; may be empty
 /// @throws Error that names every place looked at; empty text and invalid UTF-8 are errors
