@@ -144,7 +144,10 @@ class TokenFlips : public Eval {
   int version() const override { return 1; }
 
   EvalTraits traits() const override {
-    return {.needs_base = true, .uses_chat = on_chat(), .shares_tokens = true};
+    return {.needs_base = true,
+            .uses_chat = on_chat(),
+            .shares_tokens = true,
+            .transcripts = config_.chat};
   }
 
   void check(const DataContext& data, Problems& problems) const override {

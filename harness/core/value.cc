@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <fstream>
 #include <sstream>
 
@@ -214,5 +215,19 @@ std::string canonical_text(const Value& value) {
   }
   return inline_toml(value);
 }
+
+namespace {
+
+Value finite(Value value) {
+  if (value.is_array())
+    for (Value& element : value.as_array()) element = finite(std::move(element));
+  if (value.is_table())
+    for (auto& [key, element] : value.as_table()) element = finite(std::move(element));
+  return value.is_double() && !std::isfinite(value.as_double()) ? Value() : value;
+}
+
+}  // namespace
+
+std::string json_text(Value value) { return canonical_text(finite(std::move(value))); }
 
 }  // namespace harness

@@ -80,5 +80,7 @@ std::string to_toml(const Value& table);
 /// One text for one content: keys sorted, floats in shortest round-trip form. This is what is
 /// hashed.
 std::string canonical_text(const Value& value);
+/// The same as JSON, which has no NaN and no infinities: null stands for them.
+std::string json_text(Value value);
 
 }  // namespace harness

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "harness/model/config.h"
@@ -14,5 +15,11 @@ namespace harness {
 /// @throws Error
 void check_tokenizer(const Tokenizer& tokenizer, const LlamaConfig& config,
                      const std::string& where);
+
+/// How the vocabularies of two models differ, whose logits are to be read side by side: in numbers
+/// and an example; nothing where they are the same. Up to kRenamedTokens ids may stand for other
+/// text, as those of chat tokens do that a fine-tune has named (Llama 3.1 beside 3.0).
+std::optional<std::string> vocabulary_difference(const Tokenizer& ours, const Tokenizer& theirs);
+inline constexpr std::int64_t kRenamedTokens = 256;
 
 }  // namespace harness

@@ -140,10 +140,11 @@ std::string DecisionEval::protocol(const DataContext& data) const {
 }
 
 EvalTraits DecisionEval::traits() const {
-  // Facts are recalled from raw text; every other prompt is a user's message.
+  // Facts are recalled from raw text; every other prompt is a user's message, whose score as plain
+  // text would stand under the same protocol.
   const bool chats = std::any_of(tasks_.begin(), tasks_.end(),
                                  [](DecisionTask task) { return task != DecisionTask::recall; });
-  return {.uses_chat = chats};
+  return {.uses_chat = chats, .needs_chat_template = chats};
 }
 
 void DecisionEval::check(const DataContext& data, Problems& problems) const {

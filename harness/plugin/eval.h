@@ -111,6 +111,7 @@ struct EvalTraits {
   bool uses_chat = false;            // talks to the model in its chat format
   bool needs_chat_template = false;  // and only so: a model without a template is an error
   bool shares_tokens = false;        // shows the base the model's own token ids
+  std::string transcripts = {};      // what it asks Transcripts for; empty: nothing
 };
 
 /// An evaluation, built from its options. Everything that can be wrong without a model is found by

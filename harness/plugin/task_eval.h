@@ -83,7 +83,9 @@ class TaskEval : public Eval {
   /// "/limit-N". A group stands under its name; its tasks' splits behind @, "+" between several.
   std::string protocol(const DataContext& data) const override;
   int version() const override { return 1; }
-  EvalTraits traits() const override { return {.uses_chat = options_.chat}; }
+  EvalTraits traits() const override {
+    return {.uses_chat = options_.chat, .needs_chat_template = options_.chat};
+  }
   void check(const DataContext& data, Problems& problems) const override;
   std::vector<DataUse> data(const DataContext& data) const override;
   /// Whether some task is a choice among options that are right or wrong.

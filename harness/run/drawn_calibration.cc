@@ -105,6 +105,28 @@ void check_calibration(const CalibrationSpec& spec, const std::string& data_dir,
   }
 }
 
+void check_calibration_tokens(const CalibrationSpec& spec, const CalibrationInputs& inputs,
+                              Problems& problems) {
+  for (const CalibrationPart& part : spec.parts())
+    problems.collect([&] {
+      if (part.text.empty()) {
+        if (part.chat != kPairTranscripts) file_conversations(part.chat, inputs);
+        return;
+      }
+      const std::string text = load_text(part.text, inputs.data_dir).text;
+      auto tokens = [&](std::string_view of) {
+        return static_cast<std::int64_t>(inputs.tokenizer->encode(of, /*special=*/true).size());
+      };
+      constexpr std::size_t kMostBytesOfAToken = 16;  // on average
+      std::size_t end =
+          std::min(text.size(), static_cast<std::size_t>(spec.length) * kMostBytesOfAToken);
+      while (end < text.size() && (text[end] & 0xC0) == 0x80) --end;  // inside of a character
+      // A beginning with twice the tokens is proof: where it is cut moves a few at most.
+      if (tokens(std::string_view(text).substr(0, end)) < 2 * spec.length)
+        check_window_fits(tokens(text), spec.length);
+    });
+}
+
 std::vector<DataUse> calibration_data(const CalibrationSpec& spec, const std::string& data_dir,
                                       const Pair* pair) {
   std::vector<DataUse> used;

@@ -26,6 +26,11 @@ using CalibrationInputs = TranscriptInputs;
 void check_calibration(const CalibrationSpec& spec, const std::string& data_dir, const Pair* pair,
                        const std::string& where, Problems& problems);
 
+/// Adds what only the model tells: a text of fewer tokens than a sequence, transcripts for a model
+/// without a chat template. Reads a text no further than it takes to know.
+void check_calibration_tokens(const CalibrationSpec& spec, const CalibrationInputs& inputs,
+                              Problems& problems);
+
 /// What a spec names, by digest, without a model.
 std::vector<DataUse> calibration_data(const CalibrationSpec& spec, const std::string& data_dir,
                                       const Pair* pair);

@@ -39,6 +39,18 @@ class ModelShelf {
     return slot;
   }
 
+  /// vocabulary_difference() of two models whose tokenizers are there.
+  const std::optional<std::string>& vocabulary_difference(const ModelFiles& ours,
+                                                          const ModelFiles& theirs) {
+    const auto key = std::pair(ours.tokenizer_digest, theirs.tokenizer_digest);
+    auto found = differences_.find(key);
+    if (found == differences_.end())
+      found = differences_
+                  .emplace(key, harness::vocabulary_difference(*ours.tokenizer, *theirs.tokenizer))
+                  .first;
+    return found->second;
+  }
+
   /// The stages of all phases of a pair's training.
   const std::vector<StageRow>& train_stages(const Pair& of) {
     std::vector<StageRow>& stages = train_stages_[&of];
@@ -75,6 +87,7 @@ class ModelShelf {
   std::map<std::string, std::shared_ptr<ModelFiles>> shelf_;
   std::map<std::string, std::shared_ptr<const Pair>> pairs_;
   std::map<const Pair*, std::vector<StageRow>> train_stages_;
+  std::map<std::pair<std::string, std::string>, std::optional<std::string>> differences_;
 };
 
 }  // namespace
@@ -137,6 +150,26 @@ std::string chat_text(const ModelFiles& files) {
   const ChatFormat format = open_chat_format(*files.chat_template, *files.tokenizer);
   return fmt::format("{}: {}", format.name(),
                      format.render({{"user", "a"}, {"assistant", "b"}, {"user", "c"}}, true));
+}
+
+/// What the token ids of a text and of a conversation depend on.
+std::string language_of(const ModelFiles& files) {
+  return files.tokenizer_digest + (files.chat_template ? "\n" + files.chat_template->jinja : "");
+}
+
+/// An eval that means nothing without a chat format needs one of each model that it measures.
+/// @param sound whether the eval's own check found nothing: only then it has a protocol
+void check_chat_template(const Eval& eval, bool sound, const DataContext& data,
+                         const ModelFiles& files, const std::string& where, Problems& problems) {
+  // Of a model that is trained here the recipe holds the template.
+  if (!eval.traits().needs_chat_template || files.pair || files.chat_template) return;
+  problems.add(
+      Error(where,
+            fmt::format("{} talks to the model, but {} has no chat template",
+                        sound ? "eval " + eval.protocol(data) : "an eval", files.reference),
+            "a checkpoint with its chat template, as one that was tuned to chat has it",
+            "take such a one, name the template in its tokenizer_config.json, or ask in "
+            "plain text where the eval can (chat = false)"));
 }
 
 Value data_value(const std::vector<DataUse>& used) {
@@ -229,6 +262,27 @@ class EvalShelf {
     return remembered(reads_, std::pair(&derived, &eval),
                       [&] { return derived.reads(eval, data); });
   }
+  /// What check_calibration_tokens() finds.
+  const std::vector<std::string>& calibration_problems(const CalibrationSpec& spec,
+                                                       const CalibrationInputs& inputs,
+                                                       const std::string& language) {
+    return remembered(calibration_problems_,
+                      std::tuple(canonical_text(to_value(spec)), inputs.data_dir, language), [&] {
+                        Problems found;
+                        check_calibration_tokens(spec, inputs, found);
+                        return found.texts();
+                      });
+  }
+  /// What check_conversations() finds.
+  const std::vector<std::string>& transcript_problems(const std::string& name,
+                                                      const TranscriptInputs& inputs,
+                                                      const std::string& language) {
+    return remembered(transcript_problems_, std::tuple(name, inputs.data_dir, language), [&] {
+      Problems found;
+      found.collect([&] { check_conversations(name, inputs); });
+      return found.texts();
+    });
+  }
   /// What a calibration is on.
   const std::vector<DataUse>& calibration(const CalibrationSpec& spec, const std::string& data_dir,
                                           const Pair* pair) {
@@ -265,6 +319,8 @@ class EvalShelf {
   std::map<const Eval*, std::string> protocols_;
   std::map<std::pair<const DerivedEval*, const Eval*>, bool> reads_;
   std::map<std::tuple<std::string, std::string, const Pair*>, std::vector<DataUse>> calibrations_;
+  std::map<std::tuple<std::string, std::string, std::string>, std::vector<std::string>>
+      calibration_problems_, transcript_problems_;
 };
 
 /// The uses of derived evals, or of the others.
@@ -303,15 +359,30 @@ void check_derived(const PlannedRun& run, const Plugins& plugins, const std::str
                                      name, run.model->reference),
                          "the model that it was made from, with a format and methods"));
     problems.collect([&] {
-      if (evals_read(run, derived, data, shelf).empty())
+      const std::vector<std::size_t> read = evals_read(run, derived, data, shelf);
+      if (read.empty())
         throw Error(where, fmt::format("eval {} has nothing to read among the run's evals", name),
                     derived.wanted(), "add one to evals");
+      for (const std::size_t each : read)
+        if (run.base) check_chat_template(*run.evals[each], true, data, *run.base, where, problems);
     });
   }
 }
 
+/// Whether ids mean the same to the model and its base.
+void check_token_ids(const PlannedRun& run, const std::string& where, ModelShelf& shelf,
+                     Problems& problems) {
+  if (!run.model->tokenizer || !run.base->tokenizer) return;
+  if (const auto& difference = shelf.vocabulary_difference(*run.model, *run.base))
+    problems.add(Error(where,
+                       fmt::format("{} and its base {} have different vocabularies: {}",
+                                   run.model->reference, run.base->reference, *difference),
+                       "the model's own pre-trained counterpart", "name another base"));
+}
+
 /// An eval that shows the base the model's own tokens compares distributions over one vocabulary.
-void check_vocabularies(const PlannedRun& run, const std::string& where, Problems& problems) {
+void check_vocabularies(const PlannedRun& run, const std::string& where, ModelShelf& shelf,
+                        Problems& problems) {
   if (!run.model || !run.base) return;
   const std::int64_t ours = run.model->config.vocab_size, theirs = run.base->config.vocab_size;
   if (ours != theirs)
@@ -320,10 +391,13 @@ void check_vocabularies(const PlannedRun& run, const std::string& where, Problem
                                    run.base->reference, theirs, run.model->reference, ours),
                        "the model's own pre-trained counterpart",
                        "name another base, or leave out the evals that compare token by token"));
+  else
+    check_token_ids(run, where, shelf, problems);
 }
 
 /// A method that compares with the base reads both models' logits side by side.
-void check_base(const PlannedRun& run, const std::string& where, Problems& problems) {
+void check_base(const PlannedRun& run, const std::string& where, ModelShelf& shelf,
+                Problems& problems) {
   if (!run.model || !run.base ||
       std::none_of(run.methods.begin(), run.methods.end(),
                    [](const auto& method) { return method && method->traits().needs_base; }))
@@ -345,6 +419,8 @@ void check_base(const PlannedRun& run, const std::string& where, Problems& probl
                        fmt::format("base {} is of another shape than {}: {}", run.base->reference,
                                    run.model->reference, fmt::join(differences, ", ")),
                        "the model's own pre-trained counterpart", "name another base"));
+  else
+    check_token_ids(run, where, shelf, problems);
 }
 
 /// Whether the run's models go with its memory limit, and its methods with them.
@@ -369,6 +445,43 @@ bool check_memory_limit(PlannedRun& run, const std::string& where, Problems& pro
                          "raise memory_limit, or leave it or the method out"));
   }
   return streams;
+}
+
+/// Whether an eval can talk to the run's model.
+/// @param sound as of check_chat_template()
+void check_chat(const PlannedRun& run, const Eval& eval, bool sound, const DataContext& data,
+                const std::string& where, EvalShelf& shelf, Problems& problems) {
+  if (!run.model) return;
+  const EvalTraits traits = eval.traits();
+  problems.collect([&] {
+    if (traits.uses_chat) chat_text(*run.model);
+    if (!sound || traits.transcripts.empty() || traits.transcripts == kPairTranscripts) return;
+    const TranscriptInputs inputs{run.spec.data_dir, run.model->tokenizer, run.model->chat_template,
+                                  run.pair};
+    for (const std::string& text :
+         shelf.transcript_problems(traits.transcripts, inputs, language_of(*run.model)))
+      problems.add(Error(fmt::format("{}: {}", where, text)));
+  });
+  check_chat_template(eval, sound, data, *run.model, where, problems);
+}
+
+/// What can be said of the calibration before anything is run: all, but for a model that is still
+/// to be trained.
+void check_calibration_of(const PlannedRun& run, const std::string& where, EvalShelf& shelf,
+                          Problems& problems) {
+  const RunSpec& spec = run.spec;
+  Problems own;
+  check_calibration(*spec.calibration, spec.data_dir, run.pair.get(), where, own);
+  for (const std::string& text : own.texts()) problems.add(Error(text));
+  if (!own.empty() || !run.model || !run.model->tokenizer ||
+      std::none_of(run.methods.begin(), run.methods.end(),
+                   [](const auto& method) { return method && method->traits().needs_calibration; }))
+    return;
+  const CalibrationInputs inputs{spec.data_dir, run.model->tokenizer, run.model->chat_template,
+                                 run.pair};
+  for (const std::string& text :
+       shelf.calibration_problems(*spec.calibration, inputs, language_of(*run.model)))
+    problems.add(Error(fmt::format("{}: {}", where, text)));
 }
 
 PlannedRun plan_run(const RunSpec& spec, const Plugins& plugins, ModelShelf& shelf,
@@ -403,7 +516,7 @@ PlannedRun plan_run(const RunSpec& spec, const Plugins& plugins, ModelShelf& she
     problems.add(Error(where, "no evals", "at least one", "add evals = [\"perplexity\"]"));
 
   check_methods(spec, where, run.methods, problems);
-  check_base(run, where, problems);
+  check_base(run, where, shelf, problems);
   check_stored(run, where, problems);
   const bool streams = check_memory_limit(run, where, problems);
   run.format = spec.format;
@@ -420,19 +533,13 @@ PlannedRun plan_run(const RunSpec& spec, const Plugins& plugins, ModelShelf& she
   Problems of_evals;
   for (const auto& eval : run.evals) {
     if (!eval) continue;
-    for (const std::string& text : evals.problems(*eval, data)) of_evals.add(Error(text));
-    if (eval->traits().shares_tokens) check_vocabularies(run, where, problems);
+    const std::vector<std::string>& found = evals.problems(*eval, data);
+    for (const std::string& text : found) of_evals.add(Error(text));
+    if (eval->traits().shares_tokens) check_vocabularies(run, where, shelf, problems);
     if (eval->traits().needs_base && !spec.base)
       problems.add(Error(where, "an eval needs the pre-trained base, but the run names none",
                          "base = \"...\""));
-    if (eval->traits().uses_chat && run.model) problems.collect([&] { chat_text(*run.model); });
-    if (eval->traits().needs_chat_template && run.model && !run.model->pair &&
-        !run.model->chat_template)
-      problems.add(Error(where,
-                         fmt::format("eval {} talks to the model, but {} has no chat template",
-                                     eval->protocol(data), run.model->reference),
-                         "a model that was tuned to chat, with its template",
-                         "take that checkpoint, or set chat = false in the eval"));
+    check_chat(run, *eval, found.empty(), data, where, evals, problems);
   }
   for (const std::string& text : of_evals.texts()) problems.add(Error(text));
   auto built = [](const auto& evals) {
@@ -440,8 +547,7 @@ PlannedRun plan_run(const RunSpec& spec, const Plugins& plugins, ModelShelf& she
   };
   if (of_evals.empty() && built(run.evals) && built(run.derived_evals))
     check_derived(run, plugins, where, data, evals, problems);
-  if (spec.calibration)
-    check_calibration(*spec.calibration, spec.data_dir, run.pair.get(), where, problems);
+  if (spec.calibration) check_calibration_of(run, where, evals, problems);
   return run;
 }
 

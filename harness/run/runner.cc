@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <functional>
 #include <map>
 #include <thread>
@@ -37,23 +36,13 @@ struct StageResult {
   std::vector<ItemRow> items;
 };
 
-/// JSON has no NaN and no infinities: null stands for them.
-Value finite(Value value) {
-  if (value.is_array())
-    for (Value& element : value.as_array()) element = finite(std::move(element));
-  if (value.is_table())
-    for (auto& [key, element] : value.as_table()) element = finite(std::move(element));
-  return value.is_double() && !std::isfinite(value.as_double()) ? Value() : value;
-}
-
 class CollectingSink : public ItemSink {
  public:
   explicit CollectingSink(std::vector<ItemRow>& rows) : rows_(rows) {}
   void add(EvalItem item) override {
-    rows_.push_back(
-        {std::move(item.id), static_cast<std::int64_t>(rows_.size()), item.score,
-         std::move(item.cluster),
-         item.detail.is_table() ? canonical_text(finite(std::move(item.detail))) : std::string()});
+    rows_.push_back({std::move(item.id), static_cast<std::int64_t>(rows_.size()), item.score,
+                     std::move(item.cluster),
+                     item.detail.is_table() ? json_text(std::move(item.detail)) : std::string()});
     for (Completion& completion : item.completions) {
       std::vector<VerdictRow> verdicts;
       for (Verdict& verdict : completion.verdicts)

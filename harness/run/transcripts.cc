@@ -39,6 +39,13 @@ std::vector<ChatExample> file_conversations(const std::string& name,
   return conversations;
 }
 
+void check_conversations(const std::string& name, const TranscriptInputs& inputs) {
+  if (inputs.tokenizer)
+    file_conversations(name, inputs);
+  else
+    read_chat_lines(find_transcripts(name, inputs.data_dir));
+}
+
 std::vector<ChatExample> conversations_of(const TrainBatch& batch) {
   std::vector<ChatExample> conversations;
   for (std::int64_t row = 0; row < batch.tokens.size(0); ++row) {

@@ -34,6 +34,11 @@ std::filesystem::path find_transcripts(const std::string& name, const std::strin
 std::vector<ChatExample> file_conversations(const std::string& name,
                                             const TranscriptInputs& inputs);
 
+/// Reads such a file as far as it can be read: of a model that is still to be trained there is no
+/// tokenizer, only the lines can be looked at.
+/// @throws Error as file_conversations() does
+void check_conversations(const std::string& name, const TranscriptInputs& inputs);
+
 /// The rows of a batch, without their padding.
 std::vector<ChatExample> conversations_of(const TrainBatch& batch);
 

