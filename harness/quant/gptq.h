@@ -28,7 +28,7 @@ struct GptqOptions {
                 "share of the Hessian's mean diagonal that is added to the diagonal; tenfold, up "
                 "to three times, where the Hessian has no Cholesky factor",
             .min = 1e-9,
-            .max = 10});
+            .max = 1e12});
     v("act_order", act_order,
       Field{.doc = "columns by descending diagonal of the Hessian, not from left to right"});
     v("static_groups", static_groups,

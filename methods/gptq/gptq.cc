@@ -98,9 +98,11 @@ class Gptq : public Method {
         hessian =
             input_hessian(context.model, block, step.input, linear->weight.size(1), states, rope);
         factor = factor_hessian(hessian, options_, what);
-        if (factor.damping > options_.damping)
+        if (factor.damping > options_.damping) {
           log_warning(
               fmt::format("{}: damping raised to {} for a Cholesky factor", what, factor.damping));
+          context.record.curve("damping/" + part, static_cast<std::int64_t>(layer), factor.damping);
+        }
       }
       check_interrupted();
       const at::Tensor before = linear->weight;

@@ -149,6 +149,33 @@ TEST(GptqMethod, RecordsEachWeightsAndEachOutputsSignalOverItsError) {
               10 * std::log10(squared_output(hessian, w) / squared_output(hessian, error)), 1e-3);
 }
 
+// Twelve tokens leave H without a Cholesky factor in float32 until the damping is large enough.
+TEST(GptqMethod, DampingThatIsRaisedIsRecorded) {
+  auto apply = [](double damping, MethodRecord& record) {
+    Problems problems;
+    const auto method = make_gptq({{"damping", Value(damping)}}, problems);
+    test::NoReferences references;
+    test::FixedCalibration calibration(test::random_calibration(1));
+    const auto model = tiny_model();
+    const Format format = weights(4);
+    MethodContext context{*model, format, references, &calibration, 0, no_progress(), record};
+    method->apply(context);
+  };
+  auto curves = [&](double damping) {
+    test::Recorded record;
+    apply(damping, record);
+    std::map<std::string, double> raised;
+    for (const auto& [series, points] : record.curves)
+      if (series.starts_with("damping/")) raised[series] = points.begin()->second;
+    return raised;
+  };
+  EXPECT_THAT(curves(0.01), testing::IsEmpty());
+  EXPECT_THAT(curves(1e-7),
+              testing::Contains(testing::Pair(
+                  "damping/mlp.down_proj", testing::AllOf(testing::Ge(1e-6), testing::Le(1e-4)))));
+  EXPECT_THAT(test::error_of([&] { curves(1e-9); }), HasSubstr("no Cholesky factor"));
+}
+
 TEST(GptqMethod, EveryLinearsOutputErrorIsBelowRoundToNearests) {
   for (int bits : {3, 4}) {
     const Format format = weights(bits);

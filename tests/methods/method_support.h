@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "harness/plugin/method.h"
+#include "harness/quant/transform.h"
 
 // What a method is given in tests that apply it to a model in memory.
 
@@ -42,8 +43,10 @@ class Recorded : public MethodRecord {
     curves[series][step] = value;
   }
   void metric(const std::string& name, double value) override { metrics[name] = value; }
+  void transform(const Transform& folded) override { transformed = folded; }
   std::map<std::string, std::map<std::int64_t, double>> curves;
   std::map<std::string, double> metrics;
+  Transform transformed;
 };
 
 }  // namespace harness::test

@@ -72,14 +72,14 @@ Options few_steps(Options more = {}) {
 }
 
 std::unique_ptr<Applied> trained_by(const std::string& name, const Options& options,
-                                    const MethodFiles& files = {}) {
+                                    const MethodFiles& files = {},
+                                    const Format& format = w16a4kv4()) {
   Problems problems;
   const auto method = make(name, few_steps(options), problems);
   problems.throw_if_any();
   auto result = std::make_unique<Applied>();
   test::FixedCalibration calibration{
       at::randint(40, {4, 12}, at::detail::createCPUGenerator(2), at::kLong)};
-  const Format format = w16a4kv4();
   MethodContext context{*result->model, format, result->references, &calibration, 7, no_progress(),
                         result->record, files};
   method->apply(context);
@@ -153,6 +153,34 @@ TEST(TransformMethods, SpinquantAndRotationOnlyHaveNoScales) {
   EXPECT_TRUE(
       at::equal(trained_by("ostquant", rotation_only)->model->blocks()[1].input_norm, ones));
   EXPECT_FALSE(at::equal(trained_by("ostquant", kOstQuant)->model->blocks()[1].input_norm, ones));
+}
+
+TEST(TransformMethods, MixDownsInputAndQuantizedKAtRunTime) {
+  Format keeps_k = w16a4kv4();
+  keeps_k.k.bits = 16;
+  for (const auto& [name, options] : std::vector<std::pair<std::string, Options>>{
+           {"spinquant", {}}, {"ostquant", kOstQuant}, {"aaq", aaq(0.75)}}) {
+    const Transform all = trained_by(name, options)->record.transformed;
+    EXPECT_TRUE(all.online_down) << name;
+    EXPECT_TRUE(all.online_qk) << name;
+    EXPECT_FALSE(all.online_heads) << name;
+    EXPECT_FALSE(trained_by(name, options, {}, keeps_k)->record.transformed.online_qk) << name;
+    Options without = options;
+    without.emplace_back("online_down", Value(false));
+    EXPECT_FALSE(trained_by(name, without)->record.transformed.online_down) << name;
+  }
+}
+
+TEST(TransformMethods, SpinquantBeginsAtARandomHadamardMatrixAndTheOthersAtPrincipalAxes) {
+  auto begins = [](const std::string& name, Options options) {
+    options.emplace_back("lr_rotation", Value(1e-9));  // where it begins it stays
+    const at::Tensor r = trained_by(name, options)->record.transformed.r_res;
+    const double most = r.abs().max().item<double>(), least = r.abs().min().item<double>();
+    return most - least < 1e-4;  // all of one magnitude, as a Hadamard matrix is
+  };
+  EXPECT_TRUE(begins("spinquant", {}));
+  EXPECT_FALSE(begins("ostquant", kOstQuant));
+  EXPECT_FALSE(begins("aaq", aaq(0.75)));
 }
 
 TEST(TransformMethods, AFinishedStageIsNotTrainedAgain) {
