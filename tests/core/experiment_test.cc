@@ -317,6 +317,9 @@ TEST_F(OverlayTest, WhatIsStoredIsTheWholeExperiment) {
 
 TEST_F(OverlayTest, ErrorsNameTheFile) {
   EXPECT_THAT(error("extends = 'over.toml'\n"), HasSubstr("over.toml: this file extends itself"));
+  write("round.toml", "extends = 'about.toml'\nname = 'round'\n");
+  write("about.toml", "extends = 'round.toml'\nname = 'about'\n");
+  EXPECT_THAT(error("extends = 'round.toml'\n"), HasSubstr("this file extends itself"));
   EXPECT_THAT(error("extends = 'none.toml'\n"), HasSubstr("none.toml: this file cannot be read"));
   EXPECT_THAT(error("extends = 3\n"), HasSubstr("over.toml:1: extends is the integer 3"));
   EXPECT_THAT(error("extends = 'base.toml'\ndrop = ['x']\n"), HasSubstr("no run \"x\" to drop"));

@@ -1,6 +1,9 @@
 #include <fmt/format.h>
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
+#include <algorithm>
+
+#include "harness/report/plot.h"
 #include "harness/run/runner.h"
 #include "tests/run/fixture.h"
 
@@ -43,25 +46,23 @@ TEST(Experiments, AllAreReadAndNameOptionsThatThereAre) {
   EXPECT_GE(files, 10);
 }
 
-// The paper's main table on random models of its four architectures: every method, every format,
-// every row, from the same file.
-TEST(Experiments, TheMainTableRunsOnTinyModelsOfItsArchitectures) {
-  const test::TemporaryFolder folder;
-  const test::ScopedVariable cache("HARNESS_CACHE", (folder / "cache").string());
-  test::write_file(folder / "test.txt", test::some_text());
-  test::write_file(folder / "train.txt", "Another text. " + test::some_text());
-  test::write_quiz(folder.path());
-  std::string models, bases;
-  std::uint64_t seed = 0;
-  for (const char* architecture :
-       {"LlamaForCausalLM", "LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM"})
-    for (auto* list : {&models, &bases}) {
-      const std::filesystem::path model = folder / fmt::format("model-{}", seed);
-      test::write_random_model(model, tiny_config(architecture), seed++);
-      *list += fmt::format("'{}', ", model.string());
-    }
-  test::write_file(folder / "tiny.toml",
-                   fmt::format(R"(
+/// Experiments that lie over committed ones, on random models and small texts.
+class TinyExperiments : public testing::Test {
+ protected:
+  TinyExperiments() {
+    test::write_file(folder_ / "test.txt", test::some_text());
+    test::write_file(folder_ / "train.txt", "Another text. " + test::some_text());
+    test::write_quiz(folder_.path());
+  }
+  std::string write_model(const std::string& architecture) {
+    const std::filesystem::path model = folder_ / fmt::format("model-{}", models_);
+    test::write_random_model(model, tiny_config(architecture), models_++);
+    return model.string();
+  }
+  /// What takes the place of what a tiny model does not hold in the committed file; `more` too.
+  Experiment over(const std::string& committed, const std::string& more) {
+    test::write_file(folder_ / "tiny.toml",
+                     fmt::format(R"(
 extends = "{}"
 dtype = "fp32"
 device = "cpu"
@@ -71,36 +72,104 @@ evals = [
   {{ name = "zeroshot", tasks = ["quiz"], task_files = ["quiz.toml"] }},
   "safetybench", "flips",
 ]
+{}
+"format.a_o.group" = 8
+"methods.ostquant.steps" = 2
+"methods.ostquant.top_k" = 20
+"methods.aaq.steps" = 2
+)",
+                                 (experiments() / committed).string(), more));
+    return read_experiment(folder_ / "tiny.toml", {.data_dir = folder_.path().string()});
+  }
+  /// Runs it and expects so many rows.
+  void run(const Experiment& experiment, int rows) {
+    const Plan plan = make_plan(experiment, test::all_plugins());
+    const RunSummary summary = run_plan(plan, *store_, no_progress());
+    EXPECT_EQ(summary.succeeded, rows);
+    EXPECT_EQ(summary.failed, 0);
+  }
+  test::TemporaryFolder folder_;
+  test::ScopedVariable cache_{"HARNESS_CACHE", (folder_ / "cache").string()};
+  std::unique_ptr<ResultStore> store_ = ResultStore::open(folder_ / "results.sqlite");
+  std::uint64_t models_ = 0;
+};
+
+// The paper's main table on random models of its four architectures: every method, every format,
+// every row, from the same file.
+TEST_F(TinyExperiments, TheMainTableRunsOnModelsOfItsArchitectures) {
+  std::string models, bases;
+  for (const char* architecture :
+       {"LlamaForCausalLM", "LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM"})
+    for (auto* list : {&models, &bases}) *list += fmt::format("'{}', ", write_model(architecture));
+  run(over("w4a4_llama.toml", fmt::format(R"(
 [sweep]
 model = [{}]
 base = [{}]
 paired = [["model", "base"]]
 [set]
-"format.a_o.group" = 8
 "methods.spinquant.steps" = 2
-"methods.ostquant.steps" = 2
-"methods.ostquant.top_k" = 20
-"methods.aaq.steps" = 2
 "methods.aaq.top_k" = 20
 "methods.aaq.push_top_k" = 10
 )",
-                               (experiments() / "w4a4_llama.toml").string(), models, bases));
-  const Plan plan =
-      make_plan(read_experiment(folder / "tiny.toml", {.data_dir = folder.path().string()}),
-                test::all_plugins());
-  EXPECT_EQ(plan.runs.size(), 4u * 8u);
-  const auto store = ResultStore::open(folder / "results.sqlite");
-  const RunSummary summary = run_plan(plan, *store, no_progress());
-  EXPECT_EQ(summary.succeeded, 4 * 8);
-  EXPECT_EQ(summary.failed, 0);
+                                          models, bases)),
+      4 * 8);
   // Each eval of each row, flips of both evals of choices.
-  EXPECT_EQ(store
+  EXPECT_EQ(store_
                 ->query("SELECT count(*) FROM (SELECT DISTINCT run_key, protocol FROM results "
                         "WHERE kind = 'eval' AND value IS NOT NULL)")
                 .rows.at(0)
                 .at(0),
             std::to_string(4 * 8 * 5));
 }
+
+struct Ablation {
+  const char *file, *key;
+  std::vector<double> values;  // of the key; those of the file, or what a tiny model holds
+  const char* others;          // keys of AAQ that stay
+};
+
+class TinyAblations : public TinyExperiments, public testing::WithParamInterface<Ablation> {};
+
+// Each ablation's curve: a point of each value for each metric that the experiment shows.
+TEST_P(TinyAblations, RunsAndGivesItsCurves) {
+  const Ablation& ablation = GetParam();
+  const std::string model = write_model("LlamaForCausalLM"), base = write_model("LlamaForCausalLM");
+  const Experiment experiment =
+      over(ablation.file,
+           fmt::format("model = '{}'\nbase = '{}'\n[sweep]\n'{}' = [{}]\n[set]\n{}\n", model, base,
+                       ablation.key, fmt::join(ablation.values, ", "), ablation.others));
+  const auto points = ablation.values.size();
+  run(experiment, static_cast<int>(points) + 2);  // beside 16 bits and OSTQuant
+  const Plot plot = read_plot(*store_, experiment.name, "ablation");
+  for (const char* metric : {"perplexity", "option-text/acc", "to_base"}) {
+    const auto panel =
+        std::find_if(plot.panels.begin(), plot.panels.end(),
+                     [&](const PlotPanel& each) { return each.title.starts_with(metric); });
+    ASSERT_NE(panel, plot.panels.end()) << metric;
+    std::vector<double> found;
+    for (const auto& series : panel->series)
+      for (const PlotPoint& point : series) found.push_back(point.x);
+    EXPECT_THAT(found, testing::IsSupersetOf(ablation.values)) << metric;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Ablations, TinyAblations,
+    testing::Values(Ablation{"ablation_push_weight.toml",
+                             "methods.aaq.alpha",
+                             {0, .1, .2, .5, .75, 1},
+                             "'methods.aaq.top_k' = 20\n'methods.aaq.push_top_k' = 10"},
+                    Ablation{"ablation_k.toml",
+                             "methods.aaq.top_k",
+                             {5, 20, 300},
+                             "'methods.aaq.push_top_k' = 10"},
+                    Ablation{"ablation_push_k.toml",
+                             "methods.aaq.push_top_k",
+                             {5, 20, 300},
+                             "'methods.aaq.top_k' = 20"}),
+    [](const auto& info) {
+      return std::string(info.param.file, std::string_view(info.param.file).find('.'));
+    });
 
 }  // namespace
 }  // namespace harness
