@@ -16,11 +16,16 @@ declare -A titles=(
   [ablation_k_world]='AAQ over the tokens of its pull, world pair, W4A3KV3'
   [ablation_push_k_world]='AAQ over the tokens of its push, world pair, W4A3KV3'
   [bits_world]='Bits against language, skill and safety, world pair'
+  [aaq_paper_world]='AAQ as its paper has it, world pair, W4A3KV3'
+  [aaq_released_world]='AAQ as its released code runs it, world pair, W4A3V3'
   [calibration_world]='Calibration on text and on chat, world pair, W4A3KV3'
 )
 declare -A plots=([bits_world]=bits)
-for name in ablation_push_weight_world ablation_k_world ablation_push_k_world; do plots[$name]=ablation; done
-names=(w4a4_world w4a3_world ablation_push_weight_world ablation_k_world ablation_push_k_world bits_world calibration_world)
+for name in ablation_push_weight_world ablation_k_world ablation_push_k_world aaq_released_world; do plots[$name]=ablation; done
+names=(
+  w4a4_world w4a3_world ablation_push_weight_world ablation_k_world ablation_push_k_world bits_world calibration_world
+  aaq_paper_world aaq_released_world
+)
 [ $# -lt 2 ] || names=("${@:2}")
 
 for name in "${names[@]}"; do
