@@ -10,6 +10,7 @@
 #include "harness/plugin/decision_eval.h"
 #include "tests/data/safety_files.h"
 #include "tests/evals/eval_support.h"
+#include "tests/evals/stored_result.h"
 #include "tests/support/support.h"
 
 void register_skill(harness::Plugins& plugins);
@@ -376,6 +377,62 @@ TEST(Safety, IsTheLogOddsOfRefusalsWhereTheSourceHasRequests) {
   EXPECT_EQ(refusal.metric("refusal").value, 1);
   for (const EvalItem& item : refusal.items)
     EXPECT_EQ(item.detail.as_table().size(), 2u);  // measured and log_odds: no text
+}
+
+/// Refuses each request more or less, with few values, so that many are equal.
+class WaveringModel : public LettersModel {
+ public:
+  at::Tensor next_token_logits(const std::vector<Ids>& prompts) const override {
+    at::Tensor rows = LettersModel::next_token_logits(prompts);
+    for (std::size_t i = 0; i < prompts.size(); ++i) {
+      const std::string prompt = tokenizer().decode(prompts[i]);
+      const std::size_t hash =
+          std::hash<std::string>()(prompt.substr(0, prompt.rfind("assistant\n")));
+      rows[static_cast<std::int64_t>(i)].mul_((static_cast<double>(hash % 5) - 1.5) / 10);
+    }
+    return rows;
+  }
+};
+
+// results/queries/decision_metrics.sql.
+TEST(Decisions, AQueryRecomputesEveryMetricFromTheItems) {
+  // Few values, so that many are equal.
+  const auto scattered = [](const std::string& prompt) {
+    std::size_t hash = std::hash<std::string>()(prompt);
+    Logits logits;
+    for (const char* word : {"no", "yes", "sorry", "gladly", "rome"}) {
+      logits[word] = static_cast<float>(hash % 5);
+      hash /= 5;
+    }
+    return logits;
+  };
+  for (const char* name : {"skill", "safety", "refusal", "over_refusal", "control"}) {
+    const auto result = measure(name, scattered, "data = \"world\"\nlimit = 300");
+    const double share = result.metrics.front().value;
+    EXPECT_GT(share, 0) << name;
+    EXPECT_LT(share, 1) << name;
+    test::expect_recomputed(result, name, "decision_metrics");
+  }
+}
+
+TEST(Decisions, AQueryRecomputesThoseOfRequests) {
+  const test::TemporaryFolder folder;
+  test::write_safety_files(folder.path(), 20);
+  const auto result = test::run_eval(*build("safety", "data = \"smollm2-safety\""), WaveringModel(),
+                                     folder.path().string());
+  EXPECT_GT(result.metric("refusal_auc").value, 0);
+  EXPECT_LT(result.metric("refusal_auc").value, 1);
+  test::expect_recomputed(result, "safety", "decision_metrics");
+}
+
+TEST(Decisions, AQueryRecomputesThoseOfBrokenModels) {
+  const auto answer = [](const std::string& prompt) -> Logits {
+    const float logit = prompt.size() % 2 ? std::nanf("") : 1.f;
+    return {{"no", logit}, {"sorry", logit}, {"gladly", logit}};
+  };
+  for (const char* name : {"skill", "safety", "refusal", "over_refusal", "control"})
+    test::expect_recomputed(measure(name, answer, "data = \"world\"\nlimit = 50"), name,
+                            "decision_metrics");
 }
 
 TEST(Openings, StayExactWhereTheOthersVanish) {

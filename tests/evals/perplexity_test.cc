@@ -2,11 +2,13 @@
 #include <gmock/gmock.h>
 
 #include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "harness/plugin/plugins.h"
 #include "tests/evals/eval_support.h"
+#include "tests/evals/stored_result.h"
 #include "tests/support/support.h"
 
 void register_perplexity(harness::Plugins& plugins);
@@ -190,6 +192,18 @@ TEST(Perplexity, InfiniteLikelihoodsAreReportedWithoutAStandardError) {
   const Metric metric = measure(model, golden_text(), "window = 16").metric("perplexity");
   EXPECT_TRUE(std::isinf(metric.value));
   EXPECT_FALSE(metric.standard_error.has_value());
+}
+
+// results/queries/perplexity_metrics.sql. Of the tail that `tokens` counts no item is stored.
+TEST(Perplexity, AQueryRecomputesEveryMetricButTokensFromTheItems) {
+  const double infinity = std::numeric_limits<double>::infinity();
+  for (const double shift : {0., 1000., infinity, std::nan("")}) {
+    SCOPED_TRACE(shift);
+    FormulaModel model;
+    model.shift = static_cast<float>(shift);
+    test::expect_recomputed(measure(model, golden_text(), "window = 16"), "perplexity",
+                            "perplexity_metrics", {"tokens"});
+  }
 }
 
 TEST(PerplexityProtocol, SaysWhatDepartsFromTheDefault) {

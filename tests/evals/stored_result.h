@@ -1,11 +1,17 @@
 #pragma once
 
+#include <cmath>
+#include <limits>
+#include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "harness/core/value.h"
 #include "harness/store/result_store.h"
 #include "tests/evals/eval_support.h"
+#include "tests/support/support.h"
 
 namespace harness::test {
 
@@ -30,9 +36,44 @@ inline std::unique_ptr<ResultStore> store_with(const EvalResult& result, const s
   std::vector<ItemRow> items;
   for (const EvalItem& item : result.items)
     items.push_back({item.id, static_cast<std::int64_t>(items.size()), item.score, item.cluster,
-                     canonical_text(item.detail)});
+                     json_text(item.detail)});
   store->finish_attempt(store->begin_attempt("r", "s", {}), {}, metrics, items);
   return store;
+}
+
+/// results/queries/QUERY.sql, which gives rows of attempt, metric, value and count, finds every
+/// metric but the `left_out` ones in the stored items, and no other.
+inline void expect_recomputed(const EvalResult& result, const std::string& eval,
+                              const std::string& query,
+                              const std::set<std::string>& left_out = {}) {
+  const TemporaryFolder folder;
+  const auto store = store_with(result, eval, folder.path().string());
+  const auto found =
+      store->query(read_file(source_folder() / "results/queries" / (query + ".sql")));
+  std::map<std::string, std::pair<double, std::string>> recomputed;
+  for (const auto& row : found.rows)
+    recomputed[*row[1]] = {row[2] ? std::stod(*row[2]) : std::numeric_limits<double>::quiet_NaN(),
+                           *row[3]};
+  EXPECT_EQ(recomputed.size(), found.rows.size()) << "a metric comes twice";
+  std::size_t compared = 0;
+  for (const Metric& metric : result.metrics) {
+    if (left_out.count(metric.name)) continue;
+    SCOPED_TRACE(eval + ": " + metric.name);
+    ++compared;
+    const auto own = recomputed.find(metric.name);
+    if (own == recomputed.end()) {
+      ADD_FAILURE() << "the query has no such metric";
+      continue;
+    }
+    const auto& [value, count] = own->second;
+    if (std::isfinite(metric.value))
+      EXPECT_NEAR(value, metric.value, 1e-9 * std::fabs(metric.value));
+    else
+      EXPECT_FALSE(std::isfinite(value));
+    EXPECT_EQ(count, std::to_string(metric.count));
+  }
+  EXPECT_GT(compared, 0u);
+  EXPECT_EQ(recomputed.size(), compared) << "the query has metrics that the eval does not report";
 }
 
 }  // namespace harness::test
