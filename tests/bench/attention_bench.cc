@@ -2,16 +2,24 @@
 #include <benchmark/benchmark.h>
 #include <c10/core/InferenceMode.h>
 
+#include <chrono>
 #include <stdexcept>
 
 #include "harness/kernels/attention.h"
+#include "harness/kernels/machine_rates.h"
 
 // Causal attention in float32 and bfloat16 beside at::scaled_dot_product_attention on repeated
-// heads. Throws where the two differ. Turn by turn, with medians:
+// heads. Throws where the two differ. `share`: of the machine's matrix rate in that dtype, measured
+// before the first benchmark; exponentials count as nothing. Turn by turn, with medians
+// (some shapes of both, beside the rate of the same turn: kernel_bench):
 //   attention_bench --benchmark_enable_random_interleaving=true --benchmark_repetitions=5
 //       --benchmark_report_aggregates_only=true
 
 namespace {
+
+double matrix_rate(at::ScalarType dtype) {
+  return harness::median_rate(harness::matrix_probe(dtype), 0.5);
+}
 
 void attention(benchmark::State& state, at::ScalarType dtype) {
   const auto batch = state.range(1), tokens = state.range(4), e = state.range(5);
@@ -30,8 +38,17 @@ void attention(benchmark::State& state, at::ScalarType dtype) {
   };
   if (!at::allclose(harness::causal_attention(q, k, v, {}), composed(), bound, bound))
     throw std::runtime_error("causal_attention differs from scaled_dot_product_attention");
+  static const double rates[] = {matrix_rate(at::kFloat), matrix_rate(at::kBFloat16)};
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point start = Clock::now();
   for (auto _ : state)
     benchmark::DoNotOptimize(state.range(0) ? composed() : harness::causal_attention(q, k, v, {}));
+  const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  // Two products of a head's size for each token and each that it sees.
+  const double pairs = 0.5 * static_cast<double>(tokens * (tokens + 1));
+  const double operations = 4 * static_cast<double>(batch * state.range(2) * e) * pairs;
+  state.counters["share"] = operations * static_cast<double>(state.iterations()) / seconds /
+                            rates[dtype == at::kFloat ? 0 : 1];
 }
 
 void shapes(benchmark::internal::Benchmark* benchmark) {

@@ -1,7 +1,8 @@
 // Linears as products of integers beside bfloat16's, which is what a simulated run computes: the
 // packed product of oneDNN (AMX where there is one). Measured in turns in one run; the figures are
 // medians over the turns. Time is that of the integer Linear, its input's quantization and its
-// epilogue included.
+// epilogue included. compare.sh puts a part of it into results/kernels.md.
+//   integer_ms           that time
 //   packed_over_integer  how many times longer the packed bfloat16 product takes
 //   simulated_over_...   the same with the fake quantization of its input
 //   int_mm_over_...      ATen's int8 product (oneDNN's, weight laid out anew) alone, to int32
@@ -63,6 +64,7 @@ void linear(benchmark::State& state, int bits) {
     state.SetIterationTime(of_integer.back());
   }
   const double time = median(of_integer);
+  state.counters["integer_ms"] = 1e3 * time;
   state.counters["packed_over_integer"] = median(of_packed) / time;
   state.counters["simulated_over_integer"] = median(of_simulated) / time;
   if (!of_int_mm.empty()) state.counters["int_mm_over_integer"] = median(of_int_mm) / time;

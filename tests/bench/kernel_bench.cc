@@ -15,6 +15,7 @@
 #include <functional>
 
 #include "harness/core/memory.h"
+#include "harness/kernels/attention.h"
 #include "harness/kernels/hadamard.h"
 #include "harness/kernels/machine_rates.h"
 #include "harness/kernels/ops.h"
@@ -24,6 +25,7 @@
 #include "harness/model/weight_memory.h"
 #include "harness/quant/gptq.h"
 #include "harness/quant/sites.h"
+#include "harness/quant/training_loss.h"
 #include "harness/quant/transform.h"
 #include "tests/bench/turns.h"
 
@@ -46,8 +48,9 @@ Roofline copying(double bytes) { return {"copy", copy_probe(std::int64_t{1} << 2
 Roofline copying(const at::Tensor& read, const at::Tensor& written) {
   return copying(static_cast<double>(read.nbytes() + written.nbytes()));
 }
-Roofline multiplying(double operations) {
-  return {"fp32 product", matrix_probe(at::kFloat), operations};
+/// @param dtype float32 or bfloat16
+Roofline multiplying(double operations, at::ScalarType dtype = at::kFloat) {
+  return {dtype == at::kFloat ? "fp32 product" : "bf16 product", matrix_probe(dtype), operations};
 }
 
 /// The largest difference, relative to the largest value.
@@ -65,11 +68,22 @@ struct Sides {
   // Each side runs once more before it is timed: for sides so alike that the first would lose by
   // what the probe has left in the caches.
   bool warm = false;
+  // Before every call, not timed: for sides that write over what they read.
+  std::function<void()> prepare = [] {};
 };
 
 void compare(benchmark::State& state, const Sides& sides) {
-  // Also warms both sides up.
-  const double found = sides.difference(sides.ours(), sides.eager());
+  auto run = [&](const Action& side) {
+    sides.prepare();
+    return side();
+  };
+  auto time = [&](const Action& side) {
+    sides.prepare();
+    return seconds(side);
+  };
+  // Also warms both sides up. A copy, since a result may lie where prepare() writes.
+  const at::Tensor result = run(sides.ours).clone();
+  const double found = sides.difference(result, run(sides.eager));
   if (!(found <= sides.tolerance)) {
     state.SkipWithError(("the results differ by " + std::to_string(found)).c_str());
     return;
@@ -77,10 +91,10 @@ void compare(benchmark::State& state, const Sides& sides) {
   sides.roofline.probe();
   std::vector<double> ours, eager, limit, ratio, share;
   for (auto _ : state) {
-    if (sides.warm) sides.ours();
-    ours.push_back(seconds(sides.ours));
-    if (sides.warm) sides.eager();
-    eager.push_back(seconds(sides.eager));
+    if (sides.warm) run(sides.ours);
+    ours.push_back(time(sides.ours));
+    if (sides.warm) run(sides.eager);
+    eager.push_back(time(sides.eager));
     limit.push_back(sides.roofline.work / sides.roofline.probe());
     ratio.push_back(eager.back() / ours.back());
     share.push_back(limit.back() / ours.back());
@@ -96,9 +110,13 @@ void compare(benchmark::State& state, const Sides& sides) {
   state.SetLabel(sides.roofline.name);
 }
 
-at::Tensor random(at::IntArrayRef shape, at::ScalarType dtype = at::kFloat) {
-  return at::randn(shape, at::detail::createCPUGenerator(1), at::kFloat).to(dtype);
+at::Tensor random(at::IntArrayRef shape, at::ScalarType dtype = at::kFloat,
+                  std::uint64_t seed = 1) {
+  return at::randn(shape, at::detail::createCPUGenerator(seed), at::kFloat).to(dtype);
 }
+
+/// How far apart the same formulas may be where sums or exponentials are other ones.
+double rounding(at::ScalarType dtype) { return dtype == at::kFloat ? 1e-5 : 1e-2; }
 
 // ---- fake quantization
 
@@ -145,11 +163,28 @@ void straight_through(benchmark::State& state, at::ScalarType dtype) {
   };
   auto eager = [&](const at::Tensor& leaf) { return eager_fake_quantize(leaf, 4, group); };
   compare(state, {[&] { return with_gradient(x, gradient, ours); },
-                  [&] { return with_gradient(x, gradient, eager); },
-                  dtype == at::kFloat ? 1e-5 : 1e-2, copying(2.5 * 2 * double(x.nbytes()))});
+                  [&] { return with_gradient(x, gradient, eager); }, rounding(dtype),
+                  copying(2.5 * 2 * double(x.nbytes()))});
 }
 
 // ---- weights
+
+/// methods.md's symmetric quantizer of a weight, per row.
+at::Tensor eager_fake_quantize_weight(const at::Tensor& w, int bits) {
+  const at::Tensor wide = w.to(at::kFloat);
+  const double half = 1 << (bits - 1);
+  const at::Tensor scale = at::maximum(wide.amax(1, true).clamp_min(1e-6) / (half - 1),
+                                       wide.amin(1, true).clamp_max(0.0) / -half);
+  return ((wide / scale).round().clamp(-half, half - 1) * scale).to(w.scalar_type());
+}
+
+void fake_quantize_rows(benchmark::State& state, at::ScalarType dtype) {
+  const at::Tensor w = random({state.range(0), state.range(1)}, dtype);
+  compare(state, {[&] {
+                    return fake_quantize_weight(w, {4, 0, true, 1.0}, "w");
+                  },
+                  [&] { return eager_fake_quantize_weight(w, 4); }, 0, copying(w, w)});
+}
 
 /// The search over 80 ratios in as many passes: [out, in] float32, symmetric, per row.
 at::Tensor eager_mse_clip(const at::Tensor& w, int bits) {
@@ -255,7 +290,7 @@ void hadamard(benchmark::State& state, at::ScalarType dtype) {
   const at::Tensor signs =
       at::from_blob(matrix.data(), {m, m}, at::kChar).t().to(at::kFloat).contiguous();
   compare(state, {[&] { return hadamard_transform(x); }, [&] { return eager_hadamard(x, signs); },
-                  dtype == at::kFloat ? 1e-5 : 1e-2, copying(x, x)});
+                  rounding(dtype), copying(x, x)});
 }
 
 // ---- between a block's products, and behind the last
@@ -283,15 +318,30 @@ void rms_norm_of_tokens(benchmark::State& state, at::ScalarType dtype) {
   const at::Tensor x = random({state.range(0), state.range(1)}, dtype);
   const at::Tensor weight = random({state.range(1)}, dtype);
   const Action ours = [&] { return rms_norm(x, weight, 1e-5); };
-  compare(state, {ours, composed(ours), 1e-2, copying(x, x)});
+  compare(state, {ours, composed(ours), rounding(dtype), copying(x, x)});
 }
 
-/// The fused form writes over `gate`: zeros stay what they are.
+/// The fused form writes over `gate`, which is therefore made anew for each call.
+struct GateAndUp {
+  at::Tensor gates, gate, up;
+  GateAndUp(std::int64_t rows, std::int64_t columns, at::ScalarType dtype)
+      : gates(random({rows, columns}, dtype)),
+        gate(at::empty_like(gates)),
+        up(random({rows, columns}, dtype, 2)) {}
+  std::function<void()> fill() const {
+    return [to = gate, from = gates] { to.copy_(from); };
+  }
+  Roofline roofline() const { return copying(1.5 * 2 * double(gate.nbytes())); }
+};
+
 void swiglu_of_tokens(benchmark::State& state, at::ScalarType dtype) {
-  const at::Tensor gate = at::zeros({state.range(0), state.range(1)}, dtype);
-  const at::Tensor up = random(gate.sizes(), dtype);
-  const Action ours = [&] { return swiglu(gate, up); };
-  compare(state, {ours, composed(ours), 0, copying(1.5 * 2 * double(gate.nbytes()))});
+  const GateAndUp in(state.range(0), state.range(1), dtype);
+  const Action ours = [&] { return swiglu(in.gate, in.up); };
+  compare(state, {.ours = ours,
+                  .eager = composed(ours),
+                  .tolerance = rounding(dtype),
+                  .roofline = in.roofline(),
+                  .prepare = in.fill()});
 }
 
 void rotate_heads(benchmark::State& state, at::ScalarType dtype) {
@@ -300,7 +350,81 @@ void rotate_heads(benchmark::State& state, at::ScalarType dtype) {
   const at::Tensor angles = random({tokens, e / 2});
   const at::Tensor cos = angles.cos(), sin = angles.sin();
   const Action ours = [&] { return rotate_halves(x, cos, sin); };
-  compare(state, {ours, composed(ours), 1e-2, copying(x, x)});
+  compare(state, {ours, composed(ours), rounding(dtype), copying(x, x)});
+}
+
+/// Causal, of one sequence. Operations: two products of as many values as a head has, for each
+/// token and each that it sees.
+void attention_of_tokens(benchmark::State& state, at::ScalarType dtype) {
+  const std::int64_t tokens = state.range(0), heads = state.range(1), kv_heads = state.range(2);
+  const std::int64_t e = state.range(3);
+  auto values = [&](std::int64_t count, std::uint64_t seed) {
+    return random({1, tokens, count, e}, dtype, seed).transpose(1, 2);
+  };
+  const at::Tensor q = values(heads, 1), k = values(kv_heads, 2), v = values(kv_heads, 3);
+  if (!can_attend(q, k))
+    return state.SkipWithError("without AVX-512 (bfloat16: AMX) it is ATen's attention");
+  auto repeated = [&](const at::Tensor& x) { return x.repeat_interleave(heads / kv_heads, 1); };
+  const double pairs = 0.5 * static_cast<double>(tokens * (tokens + 1));
+  compare(state, {[&] { return causal_attention(q, k, v, {}); },
+                  [&] {
+                    return at::scaled_dot_product_attention(q, repeated(k), repeated(v), {}, 0.0,
+                                                            /*is_causal=*/true);
+                  },
+                  dtype == at::kFloat ? 1e-4 : 3e-2,
+                  multiplying(4 * static_cast<double>(heads * e) * pairs, dtype)});
+}
+
+// ---- the loss that a transform is trained on
+
+SubsetTargets subset_targets(const at::Tensor& logits, const at::Tensor& indices) {
+  return {.indices = indices.to(at::kInt).unsqueeze(0),
+          .logits = logits.gather(1, indices).unsqueeze(0),
+          .log_sum_exp = at::logsumexp(logits.to(at::kFloat), {-1}).unsqueeze(0)};
+}
+
+/// AAQ's loss and its gradient for a chunk of positions. Eager as the released code does it: the
+/// logits of three models over the whole vocabulary in float32, and the log-softmax of each. The
+/// indices of both subsets are there beforehand, as distillation_targets() keeps them; so eager is
+/// spared the top-k that the released code takes at every step.
+void distillation(benchmark::State& state, at::ScalarType dtype) {
+  const std::int64_t positions = state.range(0), vocabulary = state.range(1), k = state.range(2);
+  auto logits = [&](std::uint64_t seed) {
+    return random({positions, vocabulary}, dtype, seed) * 4;
+  };
+  const at::Tensor student = logits(1), teacher = logits(2), base = logits(3);
+  const DistillationOptions options{.top_k = k, .alpha = 0.75, .push_top_k = k};
+  const at::Tensor pull = std::get<1>(teacher.topk(k, -1));
+  const at::Tensor push = push_indices(teacher, base, options.push_subset, k);
+  const Distillation loss({subset_targets(teacher, pull), subset_targets(base, push)}, options);
+  double our_loss = 0, eager_loss = 0;
+  auto ours = [&] {
+    std::vector<double> sums(2, 0.0);
+    at::Tensor gradient = loss.backward(student, 0, 0, sums);
+    our_loss = sums[0] - options.alpha * sums[1];
+    return gradient;
+  };
+  auto eager = [&] {
+    const at::AutoGradMode recording(true);
+    const at::Tensor leaf = student.detach().requires_grad_(true);
+    auto log_softmax = [](const at::Tensor& x) { return at::log_softmax(x.to(at::kFloat), -1); };
+    const at::Tensor log_q = log_softmax(leaf), of_teacher = log_softmax(teacher),
+                     of_base = log_softmax(base);
+    auto divergence = [&](const at::Tensor& all, const at::Tensor& indices) {
+      const at::Tensor log_p = all.gather(1, indices);
+      return (log_p.exp() * (log_p - log_q.gather(1, indices))).sum();
+    };
+    const at::Tensor total =
+        divergence(of_teacher, pull) - options.alpha * divergence(of_base, push);
+    total.backward();
+    eager_loss = total.item<double>();
+    return leaf.grad();
+  };
+  // Eager's logarithms of sums are in float32.
+  compare(state, {ours, eager, dtype == at::kFloat ? 1e-4 : 1e-2, copying(student, student),
+                  [&](const at::Tensor& a, const at::Tensor& b) {
+                    return std::max(difference(a, b), std::abs(our_loss / eager_loss - 1));
+                  }});
 }
 
 // ---- steps on rows where they are made, beside our own kernels one after the other
@@ -314,14 +438,16 @@ RowSteps row_steps(bool hadamard) {
 }
 
 /// @param make (steps)
-void in_one_pass(benchmark::State& state, const RowSteps& steps, const Roofline& roofline,
-                 const std::function<at::Tensor(const RowSteps&)>& make) {
+void in_one_pass(
+    benchmark::State& state, const RowSteps& steps, const Roofline& roofline,
+    const std::function<at::Tensor(const RowSteps&)>& make,
+    const std::function<void()>& prepare = [] {}) {
   auto one_by_one = [&] {
     at::Tensor y = make({});
     for (const RowStep& step : steps) y = apply_rows(y, {step});
     return y;
   };
-  compare(state, {[&] { return make(steps); }, one_by_one, 0, roofline, difference, true});
+  compare(state, {[&] { return make(steps); }, one_by_one, 0, roofline, difference, true, prepare});
 }
 
 void quantized_norm(benchmark::State& state, at::ScalarType dtype) {
@@ -332,10 +458,10 @@ void quantized_norm(benchmark::State& state, at::ScalarType dtype) {
 }
 
 void quantized_swiglu(benchmark::State& state, at::ScalarType dtype) {
-  const at::Tensor gate = at::zeros({state.range(0), state.range(1)}, dtype);
-  const at::Tensor up = random(gate.sizes(), dtype);
-  in_one_pass(state, row_steps(true), copying(1.5 * 2 * double(gate.nbytes())),
-              [&](const RowSteps& then) { return swiglu(gate, up, then); });
+  const GateAndUp in(state.range(0), state.range(1), dtype);
+  in_one_pass(
+      state, row_steps(true), in.roofline(),
+      [&](const RowSteps& then) { return swiglu(in.gate, in.up, then); }, in.fill());
 }
 
 void quantized_rotation(benchmark::State& state, at::ScalarType dtype) {
@@ -349,14 +475,29 @@ void quantized_rotation(benchmark::State& state, at::ScalarType dtype) {
 
 // ---- a whole pass
 
-/// For what is not the same function.
-double both_finite(const at::Tensor& a, const at::Tensor& b) {
-  return at::isfinite(a + b).all().item<bool>() ? 0.0 : INFINITY;
+/// @param change (steps of a site)
+template <class Change>
+void change_steps(LlamaModel& model, const Change& change) {
+  for (std::size_t layer = 0; layer < model.layers(); ++layer)
+    for (int site = 0; site < kActivationSites; ++site)
+      change(model.steps(layer, static_cast<ActivationSite>(site)));
+}
+
+/// Hides from the model that the steps are on rows: each takes a pass of its own.
+void separate_steps(LlamaModel& model) {
+  change_steps(model, [](std::vector<SiteStep>& steps) {
+    for (SiteStep& step : steps)
+      step.action = std::function<at::Tensor(const at::Tensor&)>(
+          [alone = RowSteps{std::get<RowStep>(step.action)}](const at::Tensor& x) {
+            return apply_rows(x, alone);
+          });
+  });
 }
 
 /// The perplexity pass over a window, W4A4KV4 as ours and unquantized as eager. With `rotated`, the
 /// online Hadamards of QuaRot are there too (not in the weights: a pass takes as long). The limit
-/// is the unquantized pass's products.
+/// is the unquantized pass's products. The two are not the same function: ours is compared with
+/// the same model whose steps are separate, which gives the same bits.
 void perplexity_pass(benchmark::State& state, const std::string& file, bool rotated) {
   const c10::InferenceMode inference;
   const auto checkpoint = open_checkpoint(file);
@@ -367,20 +508,29 @@ void perplexity_pass(benchmark::State& state, const std::string& file, bool rota
   format.a_o = format.k = format.v = {4, plain->config().head_dim, false, 1.0};
   Transform transform;
   transform.online_down = transform.online_qk = rotated;
-  add_online_steps(*quantized, transform);
-  install_quantizers(*quantized, format);
+  auto quantize = [&] {
+    change_steps(*quantized, [](std::vector<SiteStep>& steps) { steps.clear(); });
+    add_online_steps(*quantized, transform);
+    install_quantizers(*quantized, format);
+  };
   plain->pack_weights();
   quantized->pack_weights();
   const at::Tensor tokens =
       at::randint(plain->config().vocab_size, {1, state.range(0)},
                   at::detail::createCPUGenerator(1), at::TensorOptions().dtype(at::kLong));
+  quantize();
+  separate_steps(*quantized);
+  const at::Tensor separate = quantized->token_nll(tokens);
+  quantize();
   const double weights = static_cast<double>(parameter_count(plain->config()));
-  compare(state, {[&] { return quantized->token_nll(tokens); },
-                  [&] { return plain->token_nll(tokens); },
-                  0,
-                  {"bf16 product", matrix_probe(at::kBFloat16),
-                   2 * weights * static_cast<double>(state.range(0))},
-                  both_finite});
+  compare(state,
+          {[&] { return quantized->token_nll(tokens); }, [&] { return plain->token_nll(tokens); },
+           0, multiplying(2 * weights * static_cast<double>(state.range(0)), at::kBFloat16),
+           [&](const at::Tensor& ours, const at::Tensor& unquantized) {
+             const bool another = at::isfinite(unquantized).all().item<bool>() &&
+                                  !at::equal(ours, unquantized);  // so that steps are there at all
+             return another ? difference(ours, separate) : INFINITY;
+           }});
 }
 
 benchmark::internal::Benchmark* in_turns(benchmark::internal::Benchmark* benchmark) {
@@ -398,6 +548,9 @@ void add_benchmarks(const std::string& model) {
         ->Args({2048, 1536, 1536})
         ->Args({2048, 576, 576})
         ->Args({1, 4096, 4096});
+    in_turns(RegisterBenchmark(("fake quantization of weights " + name).c_str(), fake_quantize_rows,
+                               dtype))
+        ->Args({4096, 4096});
     in_turns(RegisterBenchmark(("fake quantization and its gradient " + name).c_str(),
                                straight_through, dtype))
         ->Args({4096, 4096, 4096})
@@ -418,6 +571,12 @@ void add_benchmarks(const std::string& model) {
     in_turns(RegisterBenchmark(("RoPE " + name).c_str(), rotate_heads, dtype))
         ->Args({2048, 9, 64})
         ->Args({2048, 32, 128});
+    in_turns(RegisterBenchmark(("causal attention " + name).c_str(), attention_of_tokens, dtype))
+        ->Args({2048, 9, 3, 64})
+        ->Args({1024, 32, 8, 128});
+    in_turns(
+        RegisterBenchmark(("AAQ's loss and its gradient " + name).c_str(), distillation, dtype))
+        ->Args({256, 49152, 500});
     in_turns(RegisterBenchmark(("RMSNorm and quantization in one pass " + name).c_str(),
                                quantized_norm, dtype))
         ->Args({2048, 576})

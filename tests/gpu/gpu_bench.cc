@@ -22,8 +22,10 @@
 #include "harness/core/memory.h"
 #include "harness/core/provenance.h"
 #include "harness/kernels/hadamard.h"
+#include "harness/kernels/ops.h"
 #include "harness/kernels/straight_through.h"
 #include "harness/kernels/transformer_ops.h"
+#include "harness/model/weight_memory.h"
 #include "harness/plugin/plugins.h"
 #include "harness/quant/sites.h"
 #include "harness/quant/transform_trainer.h"
@@ -145,8 +147,13 @@ Format w4a4kv4() {
   return format;
 }
 
-/// What the machine itself can do: a copy and a matrix product.
-void rates(const Scale& scale) {
+/// What the machine itself can do in bfloat16, in a second: operations of a matrix product and
+/// bytes of a copy, read and written.
+struct Rates {
+  double product, copy;
+};
+
+Rates measured_rates(const Scale& scale) {
   const std::int64_t n = scale.device.is_cuda() ? 8192 : 256;
   const auto options = at::TensorOptions().dtype(at::kBFloat16).device(scale.device);
   const at::Tensor a = at::randn({n, n}, options), b = at::randn({n, n}, options);
@@ -160,18 +167,24 @@ void rates(const Scale& scale) {
   const Timer copies(scale);
   for (int i = 0; i < kTimes; ++i) copy.copy_(a);
   const double copied = copies.seconds() / kTimes;
-  const double bytes = 2.0 * static_cast<double>(a.nbytes()), side = static_cast<double>(n);
-  fmt::print("{{\"what\": \"rates\", \"bf16_tflops\": {:.1f}, \"copy_tb_per_second\": {:.3f}}}\n",
-             2e-12 * side * side * side / product, 1e-12 * bytes / copied);
+  const double side = static_cast<double>(n);
+  return {2 * side * side * side / product, 2 * static_cast<double>(a.nbytes()) / copied};
 }
 
-/// A kernel, what it must move at least, and the CPU's result of some rows that it is compared
-/// with.
+void rates(const Scale& scale) {
+  const Rates found = measured_rates(scale);
+  fmt::print("{{\"what\": \"rates\", \"bf16_tflops\": {:.1f}, \"copy_tb_per_second\": {:.3f}}}\n",
+             1e-12 * found.product, 1e-12 * found.copy);
+}
+
+/// A kernel, what it must move at least, and what its result of some rows is compared with.
 struct KernelCase {
   std::string name;
   std::function<at::Tensor(const at::Tensor&)> run;  // of x
   at::Tensor x;
   double tensors;  // of x's size that are read or written once
+  // The same to the bit, on the same device; none: the CPU's result, up to rounding.
+  std::function<at::Tensor(const at::Tensor&)> same = {};
 };
 
 double median(std::vector<double> values) {
@@ -197,27 +210,75 @@ double share_of_copy(const Scale& scale, const KernelCase& kernel) {
   return median(shares);
 }
 
-/// Each kernel beside a copy. Before it is timed its first rows are compared with the CPU's.
+/// Runs a case on a few rows beside what they are compared with.
+void check_kernel(const KernelCase& kernel, at::ScalarType dtype) {
+  const at::Tensor rows = kernel.x.slice(0, 0, 8);
+  const at::Tensor expected =
+      (kernel.same ? kernel.same(rows) : kernel.run(rows.cpu())).cpu().to(at::kFloat);
+  const double difference =
+      (kernel.run(rows).cpu().to(at::kFloat) - expected).abs().max().item<double>();
+  const double allowed = kernel.same ? 0
+                                     : (dtype == at::kFloat ? 1e-5 : 1e-2) *
+                                           std::max(1.0, expected.abs().max().item<double>());
+  if (!(difference <= allowed))
+    throw Error(fmt::format("kernel {}", kernel.name),
+                fmt::format("a difference of {} from {}", difference,
+                            kernel.same ? "the steps one after the other" : "the CPU"),
+                fmt::format("at most {}", allowed));
+}
+
+/// What makes rows, with steps done to them where they are made.
+struct FusedCase {
+  std::string name;
+  std::function<at::Tensor(const at::Tensor&, const RowSteps&)> run;
+  at::Tensor x;
+  double tensors;
+  RowSteps steps;
+
+  // A last digit of what CUDA makes otherwise than the CPU moves some values over a step of the
+  // quantizer: so these are compared with the device's own kernels.
+  KernelCase kernel() const {
+    return {name, [this](const at::Tensor& v) { return run(v, steps); }, x, tensors,
+            [this](const at::Tensor& v) {
+              at::Tensor y = run(v, {});
+              for (const RowStep& step : steps) y = apply_rows(y, {step});
+              return y;
+            }};
+  }
+};
+
+/// Each kernel beside a copy. Before it is timed its first rows are compared.
 void kernels(const Scale& scale) {
   const bool large = scale.device.is_cuda();
   const std::int64_t tokens = large ? 32768 : 64, hidden = scale.config.hidden_size;
   const std::int64_t inner = scale.config.intermediate_size, heads = hidden / scale.config.head_dim;
-  const QuantSpec spec{4, 0, false, 1.0};
+  const std::int64_t vocabulary = scale.config.vocab_size;
+  const QuantSpec spec{4, 0, false, 1.0}, grouped{4, scale.config.head_dim, false, 1.0};
+  const QuantSpec of_weight{4, 0, true, 1.0};
+  const at::Tensor targets = at::randint(vocabulary, {large ? 1024 : 64},
+                                         at::TensorOptions(at::kLong).device(scale.device));
+  const RowSteps quantize = {QuantizeRows{spec, "x"}};
+  const RowSteps rotate_and_quantize = {HadamardRows{}, quantize[0]};
   std::string shares;
   for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
     const auto options = at::TensorOptions().dtype(dtype).device(scale.device);
     const at::Tensor x = at::randn({tokens, hidden}, options);
     const at::Tensor wide = at::randn({tokens, inner}, options);
+    const at::Tensor logits = at::randn({targets.size(0), vocabulary}, options);
     const at::Tensor angles =
         at::randn({tokens, scale.config.head_dim / 2}, options.dtype(at::kFloat));
     const at::Tensor weight = at::randn({hidden}, options);
     auto hadamard = [](const at::Tensor& v) { return hadamard_transform(v); };
-    auto norm = [&](const at::Tensor& v) { return rms_norm(v, weight.to(v.device()), 1e-5); };
+    auto norm = [&](const at::Tensor& v, const RowSteps& then) {
+      return rms_norm(v, weight.to(v.device()), 1e-5, then);
+    };
     // silu(gate) * gate, so that one tensor is the input; it is copied since it is overwritten.
-    auto product = [](const at::Tensor& v) { return swiglu(v.clone(), v); };
-    auto rotation = [&](const at::Tensor& v) {
+    auto product = [](const at::Tensor& v, const RowSteps& then) {
+      return swiglu(v.clone(), v, then);
+    };
+    auto rotation = [&](const at::Tensor& v, const RowSteps& then) {
       const at::Tensor by = angles.slice(0, 0, v.size(0)).to(v.device());
-      return rotate_halves(v.view({1, v.size(0), heads, -1}).transpose(1, 2), by, by);
+      return rotate_halves(v.view({1, v.size(0), heads, -1}).transpose(1, 2), by, by, then);
     };
     // Forward and backward: x is read twice, the gradient once, values and gradient are written.
     auto gradient = [&](const at::Tensor& v) {
@@ -226,27 +287,35 @@ void kernels(const Scale& scale) {
       return torch::autograd::grad({fake_quantize_straight_through(leaf, spec, "x")}, {leaf},
                                    {v})[0];
     };
-    const std::vector<KernelCase> cases = {
+    auto nll = [&](const at::Tensor& v) {
+      return token_nll(v, targets.slice(0, 0, v.size(0)).to(v.device()));
+    };
+    auto codes = [&](const at::Tensor& v) {
+      return quantize_weight(v, of_weight, true, "w").codes;
+    };
+    const std::vector<FusedCase> fused = {
+        {"rms_norm_quantize", norm, x, 2, quantize},
+        {"swiglu_hadamard_quantize_and_copy", product, wide, 5, rotate_and_quantize},
+        {"rotate_hadamard_quantize", rotation, x, 2, rotate_and_quantize}};
+    std::vector<KernelCase> cases = {
         {"fake_quantize", [&](const at::Tensor& v) { return fake_quantize(v, spec, "x"); }, x, 2},
+        {"fake_quantize_groups",
+         [&](const at::Tensor& v) { return fake_quantize(v, grouped, "x"); }, x, 2},
         {"straight_through", gradient, x, 5},
+        // Codes of a byte are written. Arithmetic, not memory, is the limit: 80 candidates a row.
+        {"quantize_weight_mse", codes, x.slice(0, 0, hidden),
+         1 + 1.0 / static_cast<double>(x.element_size())},
         {"hadamard", hadamard, x, 2},
         {"hadamard_mlp", hadamard, wide, 2},
         {"hadamard_heads", hadamard, x.view({-1, scale.config.head_dim}), 2},
-        {"rms_norm", norm, x, 2},
-        {"swiglu_and_copy", product, wide, 5},
-        {"rotate", rotation, x, 2}};
+        {"rms_norm", [&](const at::Tensor& v) { return norm(v, {}); }, x, 2},
+        {"swiglu_and_copy", [&](const at::Tensor& v) { return product(v, {}); }, wide, 5},
+        {"rotate", [&](const at::Tensor& v) { return rotation(v, {}); }, x, 2},
+        {"token_nll", nll, logits, 1}};
+    for (const FusedCase& each : fused) cases.push_back(each.kernel());
     for (const KernelCase& each : cases) {
       const at::AutoGradMode recording(false);
-      const at::Tensor rows = each.x.slice(0, 0, 8);
-      const at::Tensor expected = each.run(rows.cpu()).to(at::kFloat);
-      const double difference =
-          (each.run(rows).cpu().to(at::kFloat) - expected).abs().max().item<double>();
-      const double allowed =
-          (dtype == at::kFloat ? 1e-5 : 1e-2) * std::max(1.0, expected.abs().max().item<double>());
-      if (!(difference <= allowed))
-        throw Error(fmt::format("kernel {}", each.name),
-                    fmt::format("a difference of {} from the CPU", difference),
-                    fmt::format("at most {}", allowed));
+      check_kernel(each, dtype);
       shares += fmt::format("{}\"{}_{}\": {:.2f}", shares.empty() ? "" : ", ", each.name,
                             dtype == at::kFloat ? "fp32" : "bf16", share_of_copy(scale, each));
     }
@@ -255,24 +324,42 @@ void kernels(const Scale& scale) {
              shares);
 }
 
-/// tokens/s of a perplexity pass as loaded and under W4A4KV4.
+/// Operations of a token's products in a window of so many: those with weights, and attention's
+/// with the half of the window that a token sees on average. The embedding is looked up.
+double operations_per_token(const LlamaConfig& config, std::int64_t window) {
+  const auto layers = static_cast<double>(config.num_hidden_layers);
+  const auto head = static_cast<double>(config.vocab_size * config.hidden_size);
+  const auto weights = layers * static_cast<double>(block_parameter_count(config)) + head;
+  const auto values = static_cast<double>(config.num_attention_heads * config.head_dim);
+  return 2 * weights + layers * 4 * values * 0.5 * static_cast<double>(window + 1);
+}
+
+/// tokens/s of a perplexity pass as loaded and under W4A4KV4, and their shares of the rate of a
+/// matrix product that is measured right before each.
 void perplexity(const Scale& scale) {
   const c10::InferenceMode no_gradients;
   const at::Tensor tokens = random_tokens(scale, scale.windows);
+  struct Speed {
+    double tokens_per_second, share;
+  };
   auto speed = [&](const LlamaModel& model) {
     model.token_nll(tokens.slice(0, 0, 1));
+    const double rate = measured_rates(scale).product;
     const Timer timer(scale);
     for (std::int64_t i = 0; i < scale.windows; ++i) model.token_nll(tokens.slice(0, i, i + 1));
-    return static_cast<double>(scale.windows * scale.length) / timer.seconds();
+    const double found = static_cast<double>(scale.windows * scale.length) / timer.seconds();
+    return Speed{found, found * operations_per_token(scale.config, scale.length) / rate};
   };
   const auto model = random_model(scale, 0);
-  const double plain = speed(*model);
+  const Speed plain = speed(*model);
   install_quantizers(*model, w4a4kv4());
-  const double quantized = speed(*model);
+  const Speed quantized = speed(*model);
   fmt::print(
-      "{{\"what\": \"perplexity\", \"tokens_per_second\": {:.0f}, \"w4a4kv4_tokens_per_second\": "
-      "{:.0f}, \"windows\": {}, \"length\": {}, \"peak_gb\": {:.2f}}}\n",
-      plain, quantized, scale.windows, scale.length, peak_gb(scale));
+      "{{\"what\": \"perplexity\", \"tokens_per_second\": {:.0f}, \"share_of_matrix_rate\": "
+      "{:.3f}, \"w4a4kv4_tokens_per_second\": {:.0f}, \"w4a4kv4_share_of_matrix_rate\": {:.3f}, "
+      "\"windows\": {}, \"length\": {}, \"peak_gb\": {:.2f}}}\n",
+      plain.tokens_per_second, plain.share, quantized.tokens_per_second, quantized.share,
+      scale.windows, scale.length, peak_gb(scale));
 }
 
 /// Steps of AAQ, as many of them as fit in the time.

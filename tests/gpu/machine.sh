@@ -4,7 +4,7 @@
 #   bash tests/gpu/machine.sh pack              with network: fills .gpu/ (about 35 MB; git ignores it), which then travels along
 #   bash tests/gpu/machine.sh build             on the machine: configures and builds build/cuda; what is built stays built
 #   bash tests/gpu/machine.sh test              there: all tests; those of CUDA must not be skipped
-#   bash tests/gpu/machine.sh measure [WHAT]    there: WHAT of rates, kernels, perplexity, aaq, gptq; all that are not measured yet
+#   bash tests/gpu/machine.sh measure [WHAT]    there: WHAT of rates, kernels, perplexity, aaq, gptq; else the first that is not measured yet
 #   bash tests/gpu/machine.sh report            anywhere: results/gpu.md of what was measured
 # Each command ends within 10 minutes. Measurements are lines of JSON in $OUT/gpu.jsonl (without OUT: .gpu/); copy the file to .gpu/
 # before the next command where OUT is another folder each time.
@@ -67,7 +67,7 @@ build() {
   unpack
   environment
   cmake --preset "${HARNESS_GPU_PRESET:-cuda}"
-  timeout 560 cmake --build "build/${HARNESS_GPU_PRESET:-cuda}" --parallel "$(nproc)" --target all gpu_bench ||
+  timeout 500 cmake --build "build/${HARNESS_GPU_PRESET:-cuda}" --parallel "$(nproc)" --target all gpu_bench ||
     fail "the build was not finished: the same command goes on with it"
 }
 
@@ -79,16 +79,20 @@ test_all() {
   if grep -h 'result="skipped"' build/cuda/gtest/*.xml | grep -q Cuda; then fail "tests of CUDA were skipped"; fi
 }
 
-# Those that are asked for, or that have no line yet.
+# What is asked for, or the first that has no line yet: one at a time, since each may take nine minutes.
 measure() {
   environment
   mkdir -p "$out"
-  local what
+  local what=${1-} each left=()
   [ "$out" = "$folder" ] || [ ! -f "$folder/gpu.jsonl" ] || cp "$folder/gpu.jsonl" "$out/gpu.jsonl"
-  for what in ${1:-"${measurements[@]}"}; do
-    [ -n "${1-}" ] || ! grep -qs "\"what\": \"$what\"" "$out/gpu.jsonl" || continue
-    PYTORCH_CUDA_ALLOC_CONF=per_process_memory_fraction:0.53 timeout 540 build/cuda/tests/gpu/gpu_bench "$what" | tee -a "$out/gpu.jsonl"
+  [ -z "$what" ] || [[ " ${measurements[*]} " = *" $what "* ]] || fail "measure $what: one of ${measurements[*]}"
+  for each in "${measurements[@]}"; do
+    [ "$each" != "$what" ] && ! grep -qs "\"what\": \"$each\"" "$out/gpu.jsonl" || continue
+    if [ -z "$what" ]; then what=$each; else left+=("$each"); fi
   done
+  [ -n "$what" ] || { echo "all are measured: ${measurements[*]}" >&2; return; }
+  PYTORCH_CUDA_ALLOC_CONF=per_process_memory_fraction:0.53 timeout 540 build/cuda/tests/gpu/gpu_bench "$what" | tee -a "$out/gpu.jsonl"
+  [ ${#left[@]} -eq 0 ] || echo "not measured yet: ${left[*]}; the same command goes on" >&2
 }
 
 report() {
@@ -98,7 +102,8 @@ report() {
     printf 'A model of the shape of Llama-3.1-8B with random bf16 weights, made on the device; its memory limited to 80 GB.\n\n'
     printf -- '- Command: `bash tests/gpu/machine.sh measure` (pack, build and test before it); commit %s.\n' \
       "$(git rev-parse --short=12 HEAD)"
-    printf -- '- One line a measurement; seconds are wall time, memory is what the allocator had reserved at most. `share_of_copy`: of the bytes a kernel must\n  move, read and written once, by the rate of a copy in the same turn (median of 5). Asked of fake_quantize and hadamard: .80.\n\n```\n'
+    printf -- '- One line a measurement; seconds are wall time, memory is what the allocator had reserved at most. `share_of_copy`: of the bytes a kernel must\n  move, read and written once, by the rate of a copy in the same turn (median of 5). Asked of fake_quantize and hadamard: .80. What quantizes a weight with MSE\n  clipping is bound by arithmetic, not by memory.\n'
+    printf -- '- `share_of_matrix_rate`: of the operations of a pass (its Linears and causal attention) by the rate of a matrix product right before it;\n  aimed for: .60 in bf16, .48 in W4A4KV4.\n\n```\n'
     cat "$folder/gpu.jsonl"
     printf '```\n'
   } >results/gpu.md
