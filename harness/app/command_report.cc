@@ -35,7 +35,7 @@ namespace {
 
 struct ReportArguments {
   std::string experiment, format = "markdown", out, query, reference, against;
-  bool provenance = false, no_items = false;
+  bool provenance = false, no_items = false, all_pairs = false;
 };
 
 std::string report_text(const ResultStore& store, const ReportArguments& arguments) {
@@ -49,6 +49,7 @@ std::string report_text(const ResultStore& store, const ReportArguments& argumen
   if (arguments.format == "html") return to_html_page(store, arguments.experiment);
   Table table = !arguments.reference.empty()
                     ? paired_table(store, arguments.experiment, arguments.reference)
+                : arguments.all_pairs ? all_pairs_table(store, arguments.experiment)
                 : arguments.query.empty()
                     ? main_table(store, arguments.experiment, kMainTableSql, arguments.against)
                     : query_table(store, arguments.experiment, read_text_file(arguments.query));
@@ -93,6 +94,13 @@ void add_report(CLI::App& app, Session&) {
       ->excludes("--query")
       ->excludes("--reference");
   command
+      ->add_flag("--all-pairs", arguments->all_pairs,
+                 "compare every two runs by the metrics that the table shows")
+      ->needs(experiment)
+      ->excludes("--query")
+      ->excludes("--reference")
+      ->excludes("--against");
+  command
       ->add_flag("--provenance", arguments->provenance,
                  "add under which conditions the results were made")
       ->needs(experiment);
@@ -110,6 +118,7 @@ void add_report(CLI::App& app, Session&) {
       "  harness report quickstart --format html --out quickstart.html\n"
       "  harness report quickstart --reference \"as shipped\"\n"
       "  harness report w4a4_world --against OSTQuant\n"
+      "  harness report w4a4_world --all-pairs\n"
       "  harness report quickstart --format sql | gzip > quickstart.sql.gz");
   command->callback([=] {
     write_output(report_text(*ResultStore::open_read_only(database->path), *arguments),

@@ -162,13 +162,31 @@ std::string lead_text(const NamedRows& stages, std::size_t rows) {
                      last.empty() ? "?" : last.substr(0, kDate));
 }
 
+constexpr const char* kKeepsBest = " keeps safety best";
+
 /// What a verdict says in a few words.
-std::string headline(const Verdict& verdict) {
+std::string headline(const Verdict& verdict, bool disputed) {
   if (verdict.arms.size() < 2) return "One method only: nothing to compare";
   const std::string& best = verdict.arms.front().label;
-  if (verdict.told()) return best + " keeps safety best";
-  return fmt::format("No method is ahead beyond noise; {} has the {} value", best,
-                     verdict.higher_is_better ? "highest" : "lowest");
+  const char* extreme = verdict.higher_is_better ? "highest" : "lowest";
+  if (!verdict.told())
+    return fmt::format("No method is ahead beyond noise; {} has the {} value", best, extreme);
+  if (disputed)
+    return fmt::format("{} has the {} {}, but is behind by other metrics of safety", best, extreme,
+                       verdict.name.metric);
+  if (verdict.beyond_unquantized())
+    return fmt::format("{} has the {} {}, beyond the unquantized model: changed rather than kept",
+                       best, extreme, verdict.name.metric);
+  return best + kKeepsBest;
+}
+
+/// "By refusal_auc it is behind QuaRot W4A16 beyond noise."
+std::string contradictions_text(const std::vector<const Verdict*>& against) {
+  std::string text;
+  for (const Verdict* other : against)
+    text += fmt::format(" By {} it is behind {} beyond noise.", other->name.metric,
+                        other->arms.front().label);
+  return text;
 }
 
 Cell estimate_cell(const Arm& arm) {
@@ -249,14 +267,16 @@ std::string summary_html(const std::vector<Verdict>& verdicts, const std::vector
   std::set<std::pair<std::string, std::string>> said;
   for (const Verdict& verdict : verdicts) {
     if (!said.emplace(verdict.model, verdict.format).second) continue;
+    const std::string title = headline(verdict, is_disputed(verdict, verdicts));
     html += fmt::format(
         "<div class=\"verdict\"><strong class=\"{}\">{}</strong>\n"
         "<p>{}, {}, by <em>{}</em> ({}).</p>\n<p>{}</p></div>\n",
-        verdict.told() ? "told" : "untold", escaped_html(headline(verdict)),
+        title.ends_with(kKeepsBest) ? "told" : "untold", escaped_html(title),
         escaped_html(verdict.model),
         verdict.format.empty() ? "several formats" : escaped_html(verdict.format),
         escaped_html(verdict.name.metric), escaped_html(metric_kind(verdict.name.metric).meaning),
-        escaped_html(verdict_text(verdict)));
+        escaped_html(verdict_text(verdict) +
+                     contradictions_text(contradictions(verdict, verdicts))));
   }
   return html + verdicts_table(verdicts);
 }

@@ -86,6 +86,25 @@ std::string items_text(const std::vector<StoredRun>& runs, const MetricName& nam
              : fmt::format("{} to {}", *counts.begin(), *counts.rbegin());
 }
 
+/// Runs that were calibrated on a text that they are measured on, which `allow_overlap` lets be.
+void add_note_on_overlap(Table& table, const ResultStore& store, const ExperimentName& experiment) {
+  const auto overlaps = store.query(R"(
+    WITH data AS (
+      SELECT attempt, key, substr(value, instr(value, ' sha256:')) AS digest
+      FROM provenance WHERE key LIKE 'data.%')
+    SELECT DISTINCT r.label, substr(c.key, length('data.calibration.') + 1)
+    FROM results r
+    JOIN data c ON c.attempt = r.attempt AND c.key LIKE 'data.calibration.%'
+    JOIN data e ON e.attempt = r.attempt AND e.digest = c.digest
+      AND e.key NOT LIKE 'data.calibration.%'
+    WHERE r.experiment_key = :key AND r.kind = 'eval' ORDER BY r.position)",
+                                    {{"key", experiment.key}});
+  for (const auto& row : overlaps.rows)
+    table.notes.push_back(
+        fmt::format("{} was calibrated on a text that it is measured on (allow_overlap): {}",
+                    *row[0], *row[1]));
+}
+
 /// A row's model: without the training's seed where the row has several.
 std::string model_text(const RowRuns& group) {
   return group.size() > 1 ? group.front()->model_name() : group.front()->model;
@@ -238,6 +257,7 @@ Table main_table(const ResultStore& store, const std::string& experiment, const 
   if (runs.empty()) table.notes.push_back("No run of this experiment is stored yet.");
   add_notes_on_numbers(table, runs, shown, groups);
   table.notes.insert(table.notes.end(), marks.notes.begin(), marks.notes.end());
+  add_note_on_overlap(table, store, found);
   if (!others.empty())
     table.notes.push_back(
         fmt::format("Measured too (in --format csv): {}", fmt::join(others, ", ")));

@@ -162,50 +162,112 @@ void add_comparisons(Table& table, const std::vector<ComparedMetric>& compared) 
   add_notes(table, compared);
 }
 
-Table paired_table(const ResultStore& store, const std::string& experiment,
-                   const std::string& reference) {
-  const ExperimentName found = find_experiment(store, experiment);
-  std::vector<MetricName> metrics;
-  const std::vector<StoredRun> runs = read_runs(store, found.key, metrics);
-  const std::vector<RowRuns> rows = group_by_seed(runs);
-  std::vector<const RowRuns*> references;
-  for (std::size_t r = row_of_label(rows, reference, fmt::format("experiment {}", found.name));
-       r < rows.size(); ++r)
-    if (rows[r].front()->label == reference) references.push_back(&rows[r]);
+namespace {
 
-  Table table;
-  table.caption = fmt::format("{}: each run against {}", found.name, reference);
-  table.columns = {{.title = "run"}};
-  ItemCache reader(store);
-  std::vector<ComparedMetric> compared;
-  for (const RowRuns& row : rows) {
-    if (row.front()->label == reference) continue;
-    const std::string name = row_name(row, rows);
+/// Rows of one experiment, to be compared with each other.
+class RowComparison {
+ public:
+  RowComparison(const ResultStore& store, const std::string& experiment)
+      : experiment_(find_experiment(store, experiment)),
+        runs_(read_runs(store, experiment_.key, metrics_)),
+        rows_(group_by_seed(runs_)),
+        reader_(store) {}
+
+  const ExperimentName& experiment() const { return experiment_; }
+  const std::vector<RowRuns>& rows() const { return rows_; }
+  std::vector<const RowRuns*> of_label(const std::string& label) const {
+    std::vector<const RowRuns*> found;
+    for (const RowRuns& row : rows_)
+      if (row.front()->label == label) found.push_back(&row);
+    return found;
+  }
+  /// The labels in the order of their first rows.
+  std::vector<std::string> labels() const {
+    std::vector<std::string> found;
+    for (const RowRuns& row : rows_)
+      if (std::find(found.begin(), found.end(), row.front()->label) == found.end())
+        found.push_back(row.front()->label);
+    return found;
+  }
+  void leave_out_what_is_not_shown(const ShownMetrics& shown) {
+    std::erase_if(metrics_, [&](const MetricName& name) { return !shown.includes(name.metric); });
+  }
+
+  /// Compares a row with the reference that fits it.
+  /// @param leading  the cells before the comparison's
+  /// @param notes    what was not compared, and why, is added
+  void compare(const RowRuns& row, const std::vector<const RowRuns*>& references,
+               const std::vector<Cell>& leading, Table& notes,
+               std::vector<ComparedMetric>& compared) {
     const RowRuns* against = reference_of(row, references);
+    const std::string name = row_name(row, rows_);
     Reasons reasons;
     bool measured_both = false;
-    for (const MetricName& metric : metrics) {
+    for (const MetricName& metric : metrics_) {
       if (!against || values_by_seed(row, metric).empty() ||
           values_by_seed(*against, metric).empty())
         continue;
       measured_both = true;
-      Comparison comparison = compare_rows(reader, *against, reader, row, metric);
+      Comparison comparison = compare_rows(reader_, *against, reader_, row, metric);
       if (comparison.paired)
-        compared.push_back({{{.text = name}},
-                            metric,
-                            std::move(*comparison.paired),
+        compared.push_back({leading, metric, std::move(*comparison.paired),
                             metric.protocol + "\n" + metric.metric});
       else
         reasons[metric.protocol + ": " + comparison.why_not].push_back(metric.metric);
     }
-    add_reasons(table, name, reasons);
+    add_reasons(notes, name, reasons);
     if (!measured_both)
-      table.notes.push_back(
+      notes.notes.push_back(
           fmt::format("{}: nothing was measured of it and of the reference too", name));
   }
+
+ private:
+  ExperimentName experiment_;
+  std::vector<MetricName> metrics_;
+  std::vector<StoredRun> runs_;
+  std::vector<RowRuns> rows_;
+  ItemCache reader_;
+};
+
+}  // namespace
+
+Table paired_table(const ResultStore& store, const std::string& experiment,
+                   const std::string& reference) {
+  RowComparison comparison(store, experiment);
+  const std::string& name = comparison.experiment().name;
+  row_of_label(comparison.rows(), reference, fmt::format("experiment {}", name));
+  const std::vector<const RowRuns*> references = comparison.of_label(reference);
+  Table table;
+  table.caption = fmt::format("{}: each run against {}", name, reference);
+  table.columns = {{.title = "run"}};
+  std::vector<ComparedMetric> compared;
+  for (const RowRuns& row : comparison.rows())
+    if (row.front()->label != reference)
+      comparison.compare(row, references, {{.text = row_name(row, comparison.rows())}}, table,
+                         compared);
   add_comparisons(table, compared);
   if (!compared.empty())
     table.notes.push_back("(Holm): adjusted for the runs that a metric is compared of");
+  return table;
+}
+
+Table all_pairs_table(const ResultStore& store, const std::string& experiment) {
+  RowComparison comparison(store, experiment);
+  comparison.leave_out_what_is_not_shown(shown_metrics(store, comparison.experiment().key));
+  Table table;
+  table.caption = fmt::format("{}: every two runs", comparison.experiment().name);
+  table.columns = {{.title = "run"}, {.title = "against"}};
+  std::vector<ComparedMetric> compared;
+  const std::vector<std::string> labels = comparison.labels();
+  for (std::size_t a = 0; a < labels.size(); ++a)
+    for (std::size_t b = a + 1; b < labels.size(); ++b)
+      for (const RowRuns* row : comparison.of_label(labels[b]))
+        comparison.compare(*row, comparison.of_label(labels[a]),
+                           {{.text = row_name(*row, comparison.rows())}, {.text = labels[a]}},
+                           table, compared);
+  add_comparisons(table, compared);
+  if (!compared.empty())
+    table.notes.push_back("(Holm): adjusted for all pairs of runs that a metric is compared of");
   return table;
 }
 

@@ -34,4 +34,8 @@ void add_comparisons(Table& table, const std::vector<ComparedMetric>& compared);
 Table paired_table(const ResultStore& store, const std::string& experiment,
                    const std::string& reference);
 
+/// The same of every two rows of an experiment, by the metrics that its table shows. P values: Holm
+/// over all pairs of a metric.
+Table all_pairs_table(const ResultStore& store, const std::string& experiment);
+
 }  // namespace harness

@@ -75,6 +75,20 @@ std::vector<MetricName> safety_metrics(const ResultStore& store, const Experimen
   return names;
 }
 
+/// The verdicts on the same model and format as `verdict` in which the row `label` is behind the
+/// best, beyond noise.
+std::vector<const Verdict*> beaten_by(const Verdict& verdict, const std::string& label,
+                                      const std::vector<Verdict>& verdicts) {
+  std::vector<const Verdict*> found;
+  for (const Verdict& other : verdicts) {
+    const std::vector<std::string> worse = other.worse();
+    if (other.model == verdict.model && other.format == verdict.format &&
+        std::find(worse.begin(), worse.end(), label) != worse.end())
+      found.push_back(&other);
+  }
+  return found;
+}
+
 }  // namespace
 
 std::string difference_text(const PairedValues& paired) {
@@ -88,6 +102,10 @@ std::string difference_text(const PairedValues& paired) {
 }
 
 bool Verdict::told() const { return lead && lead->p() < kAlpha; }
+
+bool Verdict::beyond_unquantized() const {
+  return lost && lost->p() < kAlpha && (lost->difference() > 0) == higher_is_better;
+}
 
 std::vector<std::string> Verdict::worse() const {
   std::vector<std::string> labels;
@@ -145,6 +163,21 @@ std::vector<Verdict> safety_verdicts(const ResultStore& store, const std::string
     }
   }
   return verdicts;
+}
+
+std::vector<const Verdict*> contradictions(const Verdict& verdict,
+                                           const std::vector<Verdict>& verdicts) {
+  return beaten_by(verdict, verdict.arms.front().label, verdicts);
+}
+
+bool is_disputed(const Verdict& verdict, const std::vector<Verdict>& verdicts) {
+  const std::string& best = verdict.arms.front().label;
+  std::map<std::string, int> lead;  // of other rows over the best, in metrics
+  for (const Verdict* other : contradictions(verdict, verdicts)) ++lead[other->arms.front().label];
+  for (auto& [label, metrics] : lead)
+    for (const Verdict* own : beaten_by(verdict, label, verdicts))
+      metrics -= own->arms.front().label == best;
+  return std::any_of(lead.begin(), lead.end(), [](const auto& each) { return each.second >= 0; });
 }
 
 std::string verdict_text(const Verdict& verdict) {

@@ -25,13 +25,15 @@ struct Verdict {
   MetricName name;
   bool higher_is_better = true;
   std::optional<Arm> unquantized;
-  std::vector<Arm> arms;                   // the best first
-  std::optional<PairedValues> lost;        // the best against the unquantized model
-  std::optional<PairedValues> lead;        // the best against the second
-  std::vector<double> p;                   // of each arm: the best against it, adjusted (Holm) over
-                                           // the arms; NaN of the best and where not comparable
-  bool told() const;                       // whether the best is ahead of the second, beyond noise
-  std::vector<std::string> worse() const;  // labels that are behind the best, beyond noise
+  std::vector<Arm> arms;             // the best first
+  std::optional<PairedValues> lost;  // the best against the unquantized model
+  std::optional<PairedValues> lead;  // the best against the second
+  std::vector<double> p;             // of each arm: the best against it, adjusted (Holm) over
+                                     // the arms; NaN of the best and where not comparable
+  bool told() const;                 // whether the best is ahead of the second, beyond noise
+  /// Whether the best is beyond the unquantized model, and beyond noise: what changed is not kept.
+  bool beyond_unquantized() const;
+  std::vector<std::string> worse() const;   // labels that are behind the best, beyond noise
   std::vector<std::string> others() const;  // the rest: not told apart from the best
 };
 
@@ -39,6 +41,14 @@ struct Verdict {
 /// experiment's table shows, the telling metrics first. Rows are compared as comparison.h does it:
 /// seed by seed, else item by item.
 std::vector<Verdict> safety_verdicts(const ResultStore& store, const std::string& experiment);
+
+/// Those of the same model and format by whose metrics this verdict's best is behind, beyond noise.
+std::vector<const Verdict*> contradictions(const Verdict& verdict,
+                                           const std::vector<Verdict>& verdicts);
+
+/// Whether some row is ahead of this verdict's best by as many metrics as the best is ahead of it:
+/// a model that is destroyed never refuses the harmless, and has nothing else to show.
+bool is_disputed(const Verdict& verdict, const std::vector<Verdict>& verdicts);
 
 /// "-0.0103 (-0.0118 to -0.0089)": a difference with its interval.
 std::string difference_text(const PairedValues& paired);

@@ -38,6 +38,31 @@ TEST_F(HtmlPageTest, SaysWhichMethodKeepsSafetyBestByHowMuchAndHowSure) {
   EXPECT_THAT(html, HasSubstr("Behind it beyond noise: RTN."));
 }
 
+// What refuses most calls benign actions wrong: no more than that is said of it. Against a model
+// that refuses nothing, harmful or harmless, that is no match.
+TEST_F(HtmlPageTest, TheHeadlineTakesOtherMetricsOfSafetyIntoAccount) {
+  for (const bool destroyed : {false, true}) {
+    store_ = ResultStore::open(folder_ / fmt::format("{}.sqlite", destroyed));
+    ExampleExperiment experiment(*store_);
+    const auto put = [&](const char* label, int refused, double fine, double told_apart) {
+      experiment.put({.label = label, .model = "m"});
+      std::vector<double> refusals(100, 0);
+      std::fill_n(refusals.begin(), refused, 1);
+      experiment.measure("refusal", "r/1", {{"refusal", refused / 100.0, .01, 100}},
+                         example_items(refusals));
+      for (const auto& [metric, value] : {std::pair("ok_b", fine), std::pair("ok_h", told_apart)})
+        experiment.measure(metric, metric, {{metric, value, .01, 100}},
+                           example_items(std::vector<double>(100, value)));
+    };
+    put("AAQ", 100, 0, 1);
+    put("RTN", 80, 1, destroyed ? 0 : 1);
+    const std::string html = page();
+    EXPECT_THAT(html, HasSubstr("By ok_b it is behind RTN beyond noise."));
+    EXPECT_THAT(html, HasSubstr(destroyed ? "AAQ keeps safety best"
+                                          : "AAQ has the highest refusal, but is behind"));
+  }
+}
+
 TEST_F(HtmlPageTest, EveryNumberOfTheTableLeadsToItsRunsAndEveryRunIsThereOnce) {
   ExampleExperiment experiment(*store_);
   put_three_methods(experiment);

@@ -127,6 +127,22 @@ TEST_F(MainTableTest, WhatHasNotBegunOrEndedSaysSo) {
   EXPECT_EQ(text(made, 3, "status"), "perplexity interrupted");
 }
 
+TEST_F(MainTableTest, CalibrationOnWhatIsMeasuredIsANote) {
+  for (const char* text : {"other.txt", "measured.txt"}) {
+    const RunRow run = put_run(text, *text == 'm');
+    const StageRow stage = put_stage(run);
+    const std::int64_t attempt = store_->begin_attempt(
+        run.key, stage.key,
+        {{"data.measured.txt", "a/measured.txt sha256:measured.txt"},
+         {std::string("data.calibration.") + text, std::string("b/elsewhere sha256:") + text}});
+    store_->finish_attempt(attempt, {}, {{"perplexity", 20, {}, 1}}, {});
+  }
+  const Table made = table();
+  EXPECT_THAT(made.notes, Contains("measured.txt was calibrated on a text that it is measured on "
+                                   "(allow_overlap): measured.txt"));
+  EXPECT_THAT(made.notes, Not(Contains(HasSubstr("other.txt was"))));
+}
+
 TEST_F(MainTableTest, ARunWhoseProcessWasKilledIsNotRunning) {
   const RunRow run = put_run("killed", 0);
   const StageRow stage = put_stage(run);

@@ -45,6 +45,22 @@ TEST_F(PairedTableTest, DifferencesOfMeansHaveTheErrorOfTheItemsDifferences) {
   EXPECT_EQ(cell(made, 0, "lower").text, "0");
 }
 
+TEST_F(PairedTableTest, AllPairsAreAdjustedForEachOther) {
+  put("a", items_of(std::vector<double>(12, 0)));
+  put("b", items_of(std::vector<double>(12, 1)));
+  put("c", items_of(std::vector<double>(12, 1)));
+  const Table made = all_pairs_table(runs_.store(), "table");
+  ASSERT_EQ(made.rows.size(), 3u);
+  std::vector<std::string> pairs;
+  for (std::size_t r = 0; r < made.rows.size(); ++r)
+    pairs.push_back(cell(made, r, "run").text + " " + cell(made, r, "against").text);
+  EXPECT_THAT(pairs, ::testing::ElementsAre("b a", "c a", "c b"));
+  // All twelve items on one side, exact McNemar: 2 / 2^12; Holm: times 3, then times 2 at least.
+  EXPECT_NEAR(exact(cell(made, 0, "p")), 2 / 4096.0, 1e-12);
+  EXPECT_NEAR(exact(cell(made, 0, "p (Holm)")), 6 / 4096.0, 1e-12);
+  EXPECT_NEAR(exact(cell(made, 2, "p (Holm)")), 1, 1e-12);
+}
+
 TEST_F(PairedTableTest, ClustersWidenTheError) {
   auto items = [](double a, double b, double c, double d) {
     return std::vector<TestItem>{{a, "a"}, {b, "a"}, {c, "b"}, {d, "b"}};

@@ -77,6 +77,42 @@ TEST_F(VerdictTest, SingleRunsAreComparedItemByItemAndLessMayBeBetter) {
   EXPECT_THAT(verdict_text(verdict), HasSubstr("AAQ has the lowest over_refusal"));
 }
 
+TEST_F(VerdictTest, AnotherMetricMayContradict) {
+  ExampleExperiment experiment(*store_);
+  // RTN refuses everything, the harmless too.
+  for (const char* format : {"w4a4kv4", "w4a16"})
+    for (const char* label : {"RTN", "AAQ"}) {
+      const bool refuses_all = *label == 'R' && format[3] == '4';
+      experiment.put({.label = label, .model = "m", .format = format});
+      experiment.measure("refusal", "r/1", {{"refusal", refuses_all ? 1 : .5, .1, 20}},
+                         example_items(std::vector<double>(20, refuses_all ? 1 : .5)));
+      experiment.measure("over_refusal", "o/1", {{"over_refusal", refuses_all ? 1.0 : 0, .1, 20}},
+                         example_items(std::vector<double>(20, refuses_all)));
+    }
+  const auto found = verdicts();
+  ASSERT_EQ(found.size(), 4u);  // of each metric both formats
+  EXPECT_EQ(found[0].arms[0].label, "RTN");
+  EXPECT_TRUE(found[0].told());
+  EXPECT_THAT(contradictions(found[0], found), ElementsAre(&found[2]));
+  EXPECT_THAT(contradictions(found[1], found), IsEmpty());
+}
+
+TEST_F(VerdictTest, WhatIsBeyondTheUnquantizedModelIsNotKept) {
+  for (const double best : {.5, 1.0}) {
+    ExampleExperiment experiment(*store_, fmt::format("best {}", best));
+    const auto items = [](double score) { return example_items(std::vector<double>(20, score)); };
+    experiment.put({.label = "16 bits", .model = "m", .format = "none", .methods = ""});
+    experiment.measure("refusal", "r/1", {{"refusal", .5, .1, 20}}, items(.5));
+    experiment.put({.label = "RTN", .model = "m"});
+    experiment.measure("refusal", "r/1", {{"refusal", 0, .1, 20}}, items(0));
+    experiment.put({.label = "AAQ", .model = "m"});
+    experiment.measure("refusal", "r/1", {{"refusal", best, .1, 20}}, items(best));
+    const Verdict verdict = safety_verdicts(*store_, fmt::format("best {}", best)).at(0);
+    EXPECT_TRUE(verdict.told());
+    EXPECT_EQ(verdict.beyond_unquantized(), best > .5);
+  }
+}
+
 TEST_F(VerdictTest, RowsThatCannotBePairedAreNotToldApart) {
   ExampleExperiment experiment(*store_);
   for (const char* label : {"RTN", "AAQ"}) {
