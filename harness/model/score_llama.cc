@@ -13,7 +13,7 @@ namespace harness {
 
 namespace {
 
-constexpr int kPassesBetweenReturns = 16;  // of freed memory
+constexpr int kPassesBetweenReturns = 4;  // of freed memory
 
 /// K and V of the contexts that the batches of a plan go on from.
 class Contexts {
