@@ -34,6 +34,7 @@ constexpr const char* kWeights = "model.weights";  // of provenance
 struct StageResult {
   std::vector<MetricRow> metrics;
   std::vector<ItemRow> items;
+  ProvenanceRow provenance = {};  // beside the run's
 };
 
 class CollectingSink : public ItemSink {
@@ -313,6 +314,8 @@ class RunExecution {
       throw;
     }
     curves.flush();
+    if (calibration_ && run_.methods[index]->traits().needs_calibration)
+      result.provenance.emplace_back("calibration.tokens", calibration_->digest());
     return result;
   }
 
@@ -379,6 +382,8 @@ class RunExecution {
                               outcome.message));
     if (outcome.status != AttemptStatus::succeeded) result = {};
     outcome.provenance = provenance_;  // of a pair's weights it is known only now
+    outcome.provenance.insert(outcome.provenance.end(), result.provenance.begin(),
+                              result.provenance.end());
     attempt.finish(outcome, result.metrics, result.items);
     if (outcome.status == AttemptStatus::interrupted) throw Interrupted();
     return outcome.status == AttemptStatus::succeeded;

@@ -382,6 +382,12 @@ TEST_F(RunnerTest, TrainedMethodsStoreCurvesAndMetrics) {
   const char* const kPerplexity = "select value from metrics where name = 'perplexity'";
   EXPECT_EQ(cell(kPerplexity), cell(kPerplexity, "b.sqlite"));
   EXPECT_EQ(cell("select count(*) from curves where series = 'pull'", "b.sqlite"), "4");
+  // The sequences that were drawn stand by their digest, with the method that wanted them.
+  const char* const kTokens =
+      "select s.name || ' ' || p.value from provenance p join attempts a on a.id = p.attempt "
+      "join stages s on s.key = a.stage_key where p.key = 'calibration.tokens'";
+  EXPECT_THAT(cell(kTokens), testing::MatchesRegex("ostquant [0-9a-f]{64}"));
+  EXPECT_EQ(cell(kTokens), cell(kTokens, "b.sqlite"));
 }
 
 TEST_F(RunnerTest, ATrainingThatDivergesIsAFailedRunWithItsCurve) {
