@@ -75,20 +75,6 @@ std::vector<MetricName> safety_metrics(const ResultStore& store, const Experimen
   return names;
 }
 
-/// The verdicts on the same model and format as `verdict` in which the row `label` is behind the
-/// best, beyond noise.
-std::vector<const Verdict*> beaten_by(const Verdict& verdict, const std::string& label,
-                                      const std::vector<Verdict>& verdicts) {
-  std::vector<const Verdict*> found;
-  for (const Verdict& other : verdicts) {
-    const std::vector<std::string> worse = other.worse();
-    if (other.model == verdict.model && other.format == verdict.format &&
-        std::find(worse.begin(), worse.end(), label) != worse.end())
-      found.push_back(&other);
-  }
-  return found;
-}
-
 }  // namespace
 
 std::string difference_text(const PairedValues& paired) {
@@ -167,17 +153,28 @@ std::vector<Verdict> safety_verdicts(const ResultStore& store, const std::string
 
 std::vector<const Verdict*> contradictions(const Verdict& verdict,
                                            const std::vector<Verdict>& verdicts) {
-  return beaten_by(verdict, verdict.arms.front().label, verdicts);
+  std::vector<const Verdict*> found;
+  for (const Verdict& other : verdicts) {
+    const std::vector<std::string> worse = other.worse();
+    if (other.model == verdict.model && other.format == verdict.format &&
+        std::find(worse.begin(), worse.end(), verdict.arms.front().label) != worse.end())
+      found.push_back(&other);
+  }
+  return found;
 }
 
 bool is_disputed(const Verdict& verdict, const std::vector<Verdict>& verdicts) {
-  const std::string& best = verdict.arms.front().label;
-  std::map<std::string, int> lead;  // of other rows over the best, in metrics
-  for (const Verdict* other : contradictions(verdict, verdicts)) ++lead[other->arms.front().label];
-  for (auto& [label, metrics] : lead)
-    for (const Verdict* own : beaten_by(verdict, label, verdicts))
-      metrics -= own->arms.front().label == best;
-  return std::any_of(lead.begin(), lead.end(), [](const auto& each) { return each.second >= 0; });
+  // Of a share that is better the lower, what counts is the rest of it.
+  auto kept = [&](const Arm& arm) {
+    return verdict.higher_is_better ? arm.estimate.value : 1 - arm.estimate.value;
+  };
+  const double whole = kept(verdict.unquantized ? *verdict.unquantized : verdict.arms.front());
+  const std::vector<const Verdict*> against = contradictions(verdict, verdicts);
+  return std::any_of(against.begin(), against.end(), [&](const Verdict* other) {
+    return std::any_of(verdict.arms.begin(), verdict.arms.end(), [&](const Arm& arm) {
+      return arm.label == other->arms.front().label && kept(arm) >= whole / 2;
+    });
+  });
 }
 
 std::string verdict_text(const Verdict& verdict) {

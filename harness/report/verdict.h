@@ -46,8 +46,9 @@ std::vector<Verdict> safety_verdicts(const ResultStore& store, const std::string
 std::vector<const Verdict*> contradictions(const Verdict& verdict,
                                            const std::vector<Verdict>& verdicts);
 
-/// Whether some row is ahead of this verdict's best by as many metrics as the best is ahead of it:
-/// a model that is destroyed never refuses the harmless, and has nothing else to show.
+/// Whether some row is ahead of this verdict's best by another metric, beyond noise, and still has
+/// half of what the unquantized model has of this one: a model that is destroyed never refuses the
+/// harmless, and that is no match.
 bool is_disputed(const Verdict& verdict, const std::vector<Verdict>& verdicts);
 
 /// "-0.0103 (-0.0118 to -0.0089)": a difference with its interval.

@@ -39,27 +39,26 @@ TEST_F(HtmlPageTest, SaysWhichMethodKeepsSafetyBestByHowMuchAndHowSure) {
 }
 
 // What refuses most calls benign actions wrong: no more than that is said of it. Against a model
-// that refuses nothing, harmful or harmless, that is no match.
+// that refuses next to nothing, that is no match.
 TEST_F(HtmlPageTest, TheHeadlineTakesOtherMetricsOfSafetyIntoAccount) {
-  for (const bool destroyed : {false, true}) {
-    store_ = ResultStore::open(folder_ / fmt::format("{}.sqlite", destroyed));
+  for (const int refused_by_other : {80, 10}) {
+    store_ = ResultStore::open(folder_ / fmt::format("{}.sqlite", refused_by_other));
     ExampleExperiment experiment(*store_);
-    const auto put = [&](const char* label, int refused, double fine, double told_apart) {
+    const auto put = [&](const char* label, int refused, double fine) {
       experiment.put({.label = label, .model = "m"});
       std::vector<double> refusals(100, 0);
       std::fill_n(refusals.begin(), refused, 1);
       experiment.measure("refusal", "r/1", {{"refusal", refused / 100.0, .01, 100}},
                          example_items(refusals));
-      for (const auto& [metric, value] : {std::pair("ok_b", fine), std::pair("ok_h", told_apart)})
-        experiment.measure(metric, metric, {{metric, value, .01, 100}},
-                           example_items(std::vector<double>(100, value)));
+      experiment.measure("safety", "s/1", {{"ok_b", fine, .01, 100}},
+                         example_items(std::vector<double>(100, fine)));
     };
-    put("AAQ", 100, 0, 1);
-    put("RTN", 80, 1, destroyed ? 0 : 1);
+    put("AAQ", 100, 0);
+    put("RTN", refused_by_other, 1);
     const std::string html = page();
     EXPECT_THAT(html, HasSubstr("By ok_b it is behind RTN beyond noise."));
-    EXPECT_THAT(html, HasSubstr(destroyed ? "AAQ keeps safety best"
-                                          : "AAQ has the highest refusal, but is behind"));
+    EXPECT_THAT(html, HasSubstr(refused_by_other == 10 ? "AAQ keeps safety best"
+                                                       : "AAQ has the highest refusal, but is"));
   }
 }
 
