@@ -95,11 +95,14 @@ std::vector<Score> score(const LlamaModel& llama, const std::vector<ScoreRequest
     check_score_request(request, llama.config().max_position_embeddings);
   const ScorePlan plan(requests, options.batch_tokens);
   Contexts contexts(llama, plan);
+  // Room for all before the first pass: what stays behind after each would part the memory that
+  // the passes share, and every longer one would take more.
   std::vector<Score> scores(requests.size());
+  for (std::size_t i = 0; i < requests.size(); ++i)
+    scores[i].tokens.reserve(requests[i].continuation.size());
   std::size_t done = plan.empty().size();
-  auto take = [&](const ScorePlan::Batch& batch, std::vector<Score> found) {
-    for (std::size_t k = 0; k < batch.requests.size(); ++k)
-      scores[batch.requests[k]] = std::move(found[k]);
+  auto take = [&](const ScorePlan::Batch& batch, const std::vector<Score>& found) {
+    for (std::size_t k = 0; k < batch.requests.size(); ++k) scores[batch.requests[k]] = found[k];
     done += batch.requests.size();
     progress.update("score", static_cast<double>(done), static_cast<double>(requests.size()));
   };
@@ -120,7 +123,7 @@ std::vector<Score> score(const LlamaModel& llama, const std::vector<ScoreRequest
       std::vector<Score> found = score_batch(llama, batch, states[i][0]);
       undo_foreign_nan(llama, requests, batch, found);
       if (options.journal) options.journal->add(batch.digest, found);
-      take(batch, std::move(found));
+      take(batch, found);
     }
     waiting.clear();
     tokens = 0;
@@ -130,7 +133,7 @@ std::vector<Score> score(const LlamaModel& llama, const std::vector<ScoreRequest
     ScorePlan::Batch batch = plan.batch(i);
     if (options.journal)
       if (auto found = options.journal->find(batch.digest)) {
-        take(batch, std::move(*found));
+        take(batch, *found);
         continue;
       }
     if (!waiting.empty() && batch.context != waiting.front().context) compute();
