@@ -12,9 +12,7 @@ void reuse_freed_memory() {
 #endif
 }
 
-void keep_few_primitives() {
-  setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64", /*overwrite=*/0);
-}
+void keep_few_primitives() { setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64", /*overwrite=*/0); }
 
 void return_freed_memory() {
 #ifdef __GLIBC__
