@@ -71,7 +71,6 @@ void ExperimentArguments::add_to(CLI::App& command) {
 
 int run_program(int argc, char** argv) {
   reuse_freed_memory();
-  keep_few_primitives();
   set_log_sink(terminal_log);
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);

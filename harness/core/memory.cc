@@ -1,7 +1,6 @@
 #include "harness/core/memory.h"
 
 #include <malloc.h>
-#include <stdlib.h>
 
 namespace harness {
 
@@ -11,8 +10,6 @@ void reuse_freed_memory() {
   mallopt(M_TRIM_THRESHOLD, 1 << 30);
 #endif
 }
-
-void keep_few_primitives() { setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64", /*overwrite=*/0); }
 
 void return_freed_memory() {
 #ifdef __GLIBC__

@@ -13,7 +13,7 @@ namespace harness {
 
 namespace {
 
-constexpr int kPassesBetweenReturns = 4;  // of freed memory
+constexpr int kPassesBetweenReturns = 16;  // of freed memory
 
 /// K and V of the contexts that the batches of a plan go on from.
 class Contexts {
@@ -95,14 +95,11 @@ std::vector<Score> score(const LlamaModel& llama, const std::vector<ScoreRequest
     check_score_request(request, llama.config().max_position_embeddings);
   const ScorePlan plan(requests, options.batch_tokens);
   Contexts contexts(llama, plan);
-  // Room for all before the first pass: what stays behind after each would part the memory that
-  // the passes share, and every longer one would take more.
   std::vector<Score> scores(requests.size());
-  for (std::size_t i = 0; i < requests.size(); ++i)
-    scores[i].tokens.reserve(requests[i].continuation.size());
   std::size_t done = plan.empty().size();
-  auto take = [&](const ScorePlan::Batch& batch, const std::vector<Score>& found) {
-    for (std::size_t k = 0; k < batch.requests.size(); ++k) scores[batch.requests[k]] = found[k];
+  auto take = [&](const ScorePlan::Batch& batch, std::vector<Score> found) {
+    for (std::size_t k = 0; k < batch.requests.size(); ++k)
+      scores[batch.requests[k]] = std::move(found[k]);
     done += batch.requests.size();
     progress.update("score", static_cast<double>(done), static_cast<double>(requests.size()));
   };
@@ -123,7 +120,7 @@ std::vector<Score> score(const LlamaModel& llama, const std::vector<ScoreRequest
       std::vector<Score> found = score_batch(llama, batch, states[i][0]);
       undo_foreign_nan(llama, requests, batch, found);
       if (options.journal) options.journal->add(batch.digest, found);
-      take(batch, found);
+      take(batch, std::move(found));
     }
     waiting.clear();
     tokens = 0;
@@ -133,7 +130,7 @@ std::vector<Score> score(const LlamaModel& llama, const std::vector<ScoreRequest
     ScorePlan::Batch batch = plan.batch(i);
     if (options.journal)
       if (auto found = options.journal->find(batch.digest)) {
-        take(batch, *found);
+        take(batch, std::move(*found));
         continue;
       }
     if (!waiting.empty() && batch.context != waiting.front().context) compute();
