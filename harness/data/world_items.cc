@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <cassert>
+#include <map>
+#include <mutex>
+#include <utility>
 
 #include "harness/core/hash.h"
 #include "harness/core/rng.h"
@@ -71,9 +74,7 @@ void add_dialogues(DecisionSet& set, WorldTopicKind kind, DecisionSplit split) {
     }
 }
 
-}  // namespace
-
-DecisionSet world_decisions(DecisionTask task, DecisionSplit split) {
+DecisionSet make_decisions(DecisionTask task, DecisionSplit split) {
   struct About {
     const char *name, *protocol, *opening;
     std::optional<WorldTopicKind> dialogues;
@@ -113,6 +114,19 @@ DecisionSet world_decisions(DecisionTask task, DecisionSplit split) {
   shuffle(set.items, stream);
   if (set.items.size() > kWorldItems) set.items.resize(kWorldItems);
   return set;
+}
+
+}  // namespace
+
+// Kept: a sweep asks for the same sets once for each of its trainings.
+DecisionSet world_decisions(DecisionTask task, DecisionSplit split) {
+  static std::mutex mutex;
+  static std::map<std::pair<DecisionTask, DecisionSplit>, DecisionSet> made;
+  const std::lock_guard lock(mutex);
+  auto found = made.find({task, split});
+  if (found == made.end())
+    found = made.emplace(std::pair(task, split), make_decisions(task, split)).first;
+  return found->second;
 }
 
 }  // namespace harness
