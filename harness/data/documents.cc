@@ -6,8 +6,8 @@
 
 #include "harness/core/error.h"
 #include "harness/data/file.h"
-#include "harness/data/json_value.h"
 #include "harness/data/places.h"
+#include "harness/data/rows.h"
 
 namespace harness {
 namespace fs = std::filesystem;
@@ -32,16 +32,9 @@ bool is_documents_name(const fs::path& path) {
 }
 
 std::vector<std::string> read_documents(const fs::path& path, std::size_t most) {
-  const std::string lines = read_text_file(path, most);
   std::vector<std::string> documents;
-  std::size_t line = 0;
-  for (std::size_t begin = 0; begin < lines.size(); ++line) {
-    const std::size_t end = std::min(lines.find('\n', begin), lines.size());
-    const std::string_view content = std::string_view(lines).substr(begin, end - begin);
-    begin = end + 1;
-    if (content.find_first_not_of(" \t\r") == std::string_view::npos) continue;
-    const Value row = parse_json_value(content, fmt::format("{}:{}", path.string(), line + 1));
-    const Value* text = row.is_table() ? row.find("text") : nullptr;
+  for (const Value& row : read_json_lines(path, most)) {
+    const Value* text = row.find("text");
     if (!text || !text->is_string())
       throw Error(row.where(), text ? text->describe() : row.describe(),
                   "a JSON object with a document as its string \"text\"");

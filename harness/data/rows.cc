@@ -24,23 +24,6 @@ void check_object(const Value& row, const std::string& where) {
   if (!row.is_table()) throw Error(where, row.describe(), "a JSON object with the row's fields");
 }
 
-std::vector<Value> read_json_lines(const fs::path& path) {
-  const std::string text = read_text_file(path);
-  std::vector<Value> rows;
-  std::size_t line = 0;
-  for (std::size_t begin = 0; begin < text.size();) {
-    const std::size_t end = std::min(text.find('\n', begin), text.size());
-    const std::string_view content = std::string_view(text).substr(begin, end - begin);
-    ++line;
-    begin = end + 1;
-    if (content.find_first_not_of(" \t\r") == std::string_view::npos) continue;
-    const std::string where = fmt::format("{}:{}", path.string(), line);
-    rows.push_back(parse_json_value(content, where));
-    check_object(rows.back(), where);
-  }
-  return rows;
-}
-
 void check_rows(Value::Array& rows, const std::string& where) {
   for (std::size_t i = 0; i < rows.size(); ++i) {
     rows[i].set_where(fmt::format("{}, row {}", where, i + 1));
@@ -82,6 +65,23 @@ bool is_known_format(const fs::path& path) {
 }
 
 }  // namespace
+
+std::vector<Value> read_json_lines(const fs::path& path, std::size_t lines) {
+  const std::string text = read_text_file(path, lines);
+  std::vector<Value> rows;
+  std::size_t line = 0;
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find('\n', begin), text.size());
+    const std::string_view content = std::string_view(text).substr(begin, end - begin);
+    ++line;
+    begin = end + 1;
+    if (content.find_first_not_of(" \t\r") == std::string_view::npos) continue;
+    const std::string where = fmt::format("{}:{}", path.string(), line);
+    rows.push_back(parse_json_value(content, where));
+    check_object(rows.back(), where);
+  }
+  return rows;
+}
 
 std::vector<Value> read_rows(const fs::path& path, const std::string& list) {
   if (!is_known_format(path))

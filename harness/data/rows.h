@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -20,5 +22,9 @@ namespace harness {
 /// @throws Error that names the file, and the line or row, of what is malformed; a file without
 /// rows is an error too
 std::vector<Value> read_rows(const std::filesystem::path& path, const std::string& list = {});
+
+/// The rows of JSON lines, whatever the file is called; no more of it is read than so many lines.
+std::vector<Value> read_json_lines(const std::filesystem::path& path,
+                                   std::size_t lines = std::numeric_limits<std::size_t>::max());
 
 }  // namespace harness
