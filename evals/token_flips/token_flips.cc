@@ -303,31 +303,22 @@ class TokenFlips : public Eval {
                         EvalContext& context) const {
     const std::int64_t k = keeps_all(context.model) ? 0 : config_.top_k;
     const std::string model_key = context.references.key(role);
-    const std::string key =
-        sha256(fmt::format("token flips 1\n{}\n{}\ntop {}", model_key,
-                           Sha256().update(tokens.const_data_ptr(), tokens.nbytes()).hex(), k));
-    std::filesystem::path file;
-    if (!context.cache.empty() && !model_key.empty()) {
-      std::filesystem::create_directories(context.cache);
-      file = context.cache / (key + ".safetensors");
-    }
-    return stored_targets(
-               file, key,
-               [&] {
-                 const LlamaModel& model = context.references.llama(role);
-                 if (model.config().vocab_size != context.model.vocabulary_size())
-                   throw Error(
-                       "token_flips",
-                       fmt::format("a reference with a vocabulary of {} tokens, the model's "
-                                   "has {}",
-                                   model.config().vocab_size, context.model.vocabulary_size()),
-                       "the model's own pre-trained counterpart", "name another base");
-                 DistillationTargets made =
-                     distillation_targets(tokens, model, nullptr, {.top_k = k}, context.progress);
-                 context.references.release(role);
-                 return made;
-               })
-        .teacher;
+    const KeptTargets kept(
+        model_key.empty() ? std::filesystem::path() : context.cache,
+        fmt::format("token flips 2\n{}\n{}\ntop {}", model_key,
+                    Sha256().update(tokens.const_data_ptr(), tokens.nbytes()).hex(), k));
+    if (auto found = kept.find()) return *std::move(found);
+    const LlamaModel& model = context.references.llama(role);
+    if (model.config().vocab_size != context.model.vocabulary_size())
+      throw Error("token_flips",
+                  fmt::format("a reference with a vocabulary of {} tokens, the model's has {}",
+                              model.config().vocab_size, context.model.vocabulary_size()),
+                  "the model's own pre-trained counterpart", "name another base");
+    const SubsetTargets made =
+        distillation_targets(tokens, model, nullptr, {.top_k = k}, context.progress).teacher;
+    context.references.release(role);
+    kept.keep(made);
+    return made;
   }
 
   TokenFlipsConfig config_;

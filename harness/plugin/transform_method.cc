@@ -5,8 +5,6 @@
 
 #include <cassert>
 
-#include "harness/core/hash.h"
-
 namespace harness {
 namespace {
 
@@ -46,20 +44,19 @@ void train_and_fold(MethodContext& context, const std::string& name,
 Distillation distillation_of(MethodContext& context, const DistillationOptions& options) {
   assert(context.calibration);
   const bool pushes = options.alpha != 0;
-  // All that the targets depend on: alpha itself and renormalise are the loss's own.
-  const std::string key = sha256(fmt::format(
-      "targets 1\n{}\ntop {}\npush {} {}", context.files.inputs_key, options.top_k,
-      pushes ? options.push_top_k : -1, pushes ? static_cast<int>(options.push_subset) : -1));
-  DistillationTargets targets = stored_targets(file_in(context.files, key), key, [&] {
-    using Role = References::Role;
-    const LlamaModel& teacher = context.references.llama(Role::aligned);
-    const LlamaModel* base = pushes ? &context.references.llama(Role::base) : nullptr;
-    DistillationTargets made = distillation_targets(context.calibration->tokens(), teacher, base,
-                                                    options, context.progress);
-    context.references.release(Role::aligned);
-    if (pushes) context.references.release(Role::base);
-    return made;
-  });
+  // Alpha itself and renormalise are the loss's own.
+  DistillationTargets targets = stored_targets(
+      context.files.folder, context.files.inputs_key, options, context.model.config().vocab_size,
+      [&](const DistillationOptions& kept) {
+        using Role = References::Role;
+        const LlamaModel& teacher = context.references.llama(Role::aligned);
+        const LlamaModel* base = pushes ? &context.references.llama(Role::base) : nullptr;
+        DistillationTargets made = distillation_targets(context.calibration->tokens(), teacher,
+                                                        base, kept, context.progress);
+        context.references.release(Role::aligned);
+        if (pushes) context.references.release(Role::base);
+        return made;
+      });
   return {std::move(targets), options};
 }
 

@@ -4,9 +4,13 @@
 #include <ATen/core/grad_mode.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <bit>
 #include <cassert>
+#include <optional>
 
 #include "harness/core/error.h"
+#include "harness/core/hash.h"
 #include "harness/model/kept_tensors.h"
 #include "harness/quant/wide.h"
 
@@ -72,6 +76,23 @@ class TargetWriter {
   std::int64_t vocabulary_;
   SubsetTargets targets_;
 };
+
+/// The least k that targets are kept for: all that is published of AAQ is within it.
+constexpr std::int64_t kKeptK = 1024;
+
+/// The k that targets of `k` are kept with.
+std::int64_t kept_k(std::int64_t k, std::int64_t vocabulary) {
+  if (k == 0) return 0;
+  const auto wide = std::bit_ceil(static_cast<std::uint64_t>(std::max(k, kKeptK)));
+  return std::max(k, std::min(static_cast<std::int64_t>(wide), vocabulary));
+}
+
+/// Those of the k first of each position; all where k is 0.
+SubsetTargets first_of(const SubsetTargets& targets, std::int64_t k) {
+  if (k == 0) return targets;
+  return {targets.indices.narrow(-1, 0, k).contiguous(),
+          targets.logits.narrow(-1, 0, k).contiguous(), targets.log_sum_exp};
+}
 
 /// Largest first; of equal ones those that torch.topk puts first.
 at::Tensor top(const at::Tensor& values, std::int64_t k) { return std::get<1>(values.topk(k, -1)); }
@@ -149,20 +170,6 @@ at::Tensor CrossEntropy::backward(const at::Tensor& logits, std::int64_t sequenc
   return gradient.to(logits.scalar_type());
 }
 
-std::map<std::string, at::Tensor> DistillationTargets::tensors() const {
-  std::map<std::string, at::Tensor> result;
-  auto add = [&](const std::string& name, const at::Tensor& tensor) {
-    if (tensor.defined()) result[name] = tensor;
-  };
-  add("teacher.indices", teacher.indices);
-  add("teacher.logits", teacher.logits);
-  add("teacher.log_sum_exp", teacher.log_sum_exp);
-  add("base.indices", base.indices);
-  add("base.logits", base.logits);
-  add("base.log_sum_exp", base.log_sum_exp);
-  return result;
-}
-
 at::Tensor push_indices(const at::Tensor& aligned, const at::Tensor& base, PushSubset subset,
                         std::int64_t k) {
   auto softmax = [](const at::Tensor& logits) {
@@ -236,21 +243,49 @@ DistillationTargets distillation_targets(const at::Tensor& tokens, const LlamaMo
   return {of_teacher.take(), of_base ? of_base->take() : SubsetTargets()};
 }
 
-DistillationTargets stored_targets(const std::filesystem::path& file, const std::string& key,
-                                   const std::function<DistillationTargets()>& make) {
-  if (const auto stored = find_kept_tensors(file, key, kKept)) {
-    DistillationTargets targets;
-    auto read = [&](const char* name) {
-      return stored->entries().count(name) ? stored->load(name) : at::Tensor();
-    };
-    targets.teacher = {read("teacher.indices"), read("teacher.logits"),
-                       read("teacher.log_sum_exp")};
-    targets.base = {read("base.indices"), read("base.logits"), read("base.log_sum_exp")};
-    return targets;
+KeptTargets::KeptTargets(const std::filesystem::path& folder, const std::string& what)
+    : key_(sha256(what)) {
+  if (!folder.empty()) file_ = folder / (key_ + ".safetensors");
+}
+
+std::optional<SubsetTargets> KeptTargets::find() const {
+  const auto kept = find_kept_tensors(file_, key_, kKept);
+  if (!kept) return std::nullopt;
+  return SubsetTargets{kept->entries().count("indices") ? kept->load("indices") : at::Tensor(),
+                       kept->load("logits"), kept->load("log_sum_exp")};
+}
+
+void KeptTargets::keep(const SubsetTargets& targets) const {
+  if (file_.empty()) return;
+  std::map<std::string, at::Tensor> tensors = {{"logits", targets.logits},
+                                               {"log_sum_exp", targets.log_sum_exp}};
+  if (targets.indices.defined()) tensors["indices"] = targets.indices;
+  std::filesystem::create_directories(file_.parent_path());
+  keep_tensors(file_, key_, kKept, tensors);
+}
+
+DistillationTargets stored_targets(
+    const std::filesystem::path& folder, const std::string& inputs,
+    const DistillationOptions& options, std::int64_t vocabulary,
+    const std::function<DistillationTargets(const DistillationOptions&)>& make) {
+  DistillationOptions kept = options;
+  kept.top_k = kept_k(options.top_k, vocabulary);
+  kept.push_top_k = kept_k(options.push_top_k, vocabulary);
+  const KeptTargets teacher(folder, fmt::format("teacher 2\n{}\ntop {}", inputs, kept.top_k));
+  const KeptTargets base(folder,
+                         fmt::format("base 2\n{}\nsubset {}\ntop {}", inputs,
+                                     static_cast<int>(options.push_subset), kept.push_top_k));
+  const bool pushes = options.alpha != 0;
+  std::optional<SubsetTargets> of_teacher = teacher.find(), of_base;
+  if (pushes) of_base = base.find();
+  if (!of_teacher || (pushes && !of_base)) {
+    // The push's subset needs both models' passes, the teacher's again where only its own are kept.
+    DistillationTargets made = make(kept);
+    if (!of_teacher) teacher.keep(*(of_teacher = std::move(made.teacher)));
+    if (pushes && !of_base) base.keep(*(of_base = std::move(made.base)));
   }
-  DistillationTargets targets = make();
-  if (!file.empty()) keep_tensors(file, key, kKept, targets.tensors());
-  return targets;
+  return {first_of(*of_teacher, options.top_k),
+          of_base ? first_of(*of_base, options.push_top_k) : SubsetTargets()};
 }
 
 std::vector<TrainingLoss::Term> Distillation::terms() const {

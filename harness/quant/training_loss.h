@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -57,7 +58,8 @@ class CrossEntropy : public TrainingLoss {
 /// What distillation keeps of an unquantized model's logits at the calibration text's positions:
 /// those of a subset of the vocabulary, and how large all of them are together.
 struct SubsetTargets {
-  at::Tensor indices;      // [sequences, length, k], int16 (index - 32768) or int32; undefined: all
+  // [sequences, length, k], int16 (index - 32768) or int32, largest first; undefined: all
+  at::Tensor indices;
   at::Tensor logits;       // [sequences, length, k] in the model's dtype
   at::Tensor log_sum_exp;  // [sequences, length] over the whole vocabulary; float32 or float64
 };
@@ -83,7 +85,6 @@ struct DistillationOptions {
 /// What the loss needs of the teacher, and of the base where there is a push.
 struct DistillationTargets {
   SubsetTargets teacher, base;
-  std::map<std::string, at::Tensor> tensors() const;
 };
 
 /// Runs the models over the calibration text, without gradients and a chunk of logits at a time.
@@ -94,12 +95,31 @@ DistillationTargets distillation_targets(const at::Tensor& tokens, const LlamaMo
                                          const LlamaModel* base, const DistillationOptions& options,
                                          Progress& progress);
 
-/// The same, read from `file` where an earlier call has left it there whole (kept_tensors.h), else
-/// left there (unless empty).
-/// @param key  digest of everything that determines the targets: a file of another key is replaced
-/// @param make gives the targets
-DistillationTargets stored_targets(const std::filesystem::path& file, const std::string& key,
-                                   const std::function<DistillationTargets()>& make);
+/// One model's targets on disk (kept_tensors.h), for whoever comes with the same models and text.
+class KeptTargets {
+ public:
+  /// @param folder empty: nothing is kept
+  /// @param what   names all that the targets depend on
+  KeptTargets(const std::filesystem::path& folder, const std::string& what);
+  std::optional<SubsetTargets> find() const;
+  void keep(const SubsetTargets& targets) const;
+
+ private:
+  std::string key_;
+  std::filesystem::path file_;
+};
+
+/// Those targets, cut out of what earlier calls have kept in `folder` for the same models and text,
+/// else made and kept. Kept are the 1024 most of the teacher and of the push, or more where more are
+/// asked for: the k most of them are those of any smaller k, so that one pass of each model serves
+/// every arm of a sweep over k and alpha.
+/// @param inputs     digest of the models and the text
+/// @param vocabulary of the models
+/// @param make       gives the targets of wider options
+DistillationTargets stored_targets(
+    const std::filesystem::path& folder, const std::string& inputs,
+    const DistillationOptions& options, std::int64_t vocabulary,
+    const std::function<DistillationTargets(const DistillationOptions&)>& make);
 
 /// The subset of one chunk of positions that the push looks at. Logits [n, vocabulary] of the
 /// aligned model and of the base. @return int64 [n, k]

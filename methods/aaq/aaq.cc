@@ -64,7 +64,7 @@ class Aaq : public Method {
             .uses_seed = true,
             .block_by_block = true};
   }
-  int version() const override { return 1; }
+  int version() const override { return 2; }
   void check(const Format& format, const LlamaConfig& config, Problems& problems) const override {
     check_transform_training(training_, format, config, "method aaq", problems);
     check_distillation(loss_, config, "method aaq", problems);

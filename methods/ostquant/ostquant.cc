@@ -35,7 +35,7 @@ class OstQuant : public Method {
     return {
         .transforms = true, .needs_calibration = true, .uses_seed = true, .block_by_block = true};
   }
-  int version() const override { return 1; }
+  int version() const override { return 2; }
   void check(const Format& format, const LlamaConfig& config, Problems& problems) const override {
     check_transform_training(training_, format, config, "method ostquant", problems);
     check_distillation(loss_, config, "method ostquant", problems);

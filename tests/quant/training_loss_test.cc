@@ -222,22 +222,55 @@ TEST(DistillationTargets, AreOfTheModelsLogits) {
   }
 }
 
-TEST(DistillationTargets, AreMadeOnceAndReadBackToTheBit) {
-  const test::TemporaryFolder folder;
-  const auto teacher = tiny_model(), base = other_model();
-  int made = 0;
-  auto make = [&] {
-    ++made;
-    return distillation_targets(some_tokens(), *teacher, base.get(),
-                                {.top_k = 6, .alpha = 1, .push_top_k = 4}, no_progress());
-  };
-  const auto first = stored_targets(folder / "targets.safetensors", "a", make).tensors();
-  const auto second = stored_targets(folder / "targets.safetensors", "a", make).tensors();
-  EXPECT_EQ(made, 1);
-  ASSERT_EQ(first.size(), 6u);
-  for (const auto& [name, tensor] : first) EXPECT_TRUE(at::equal(tensor, second.at(name))) << name;
-  stored_targets(folder / "targets.safetensors", "b", make);
-  EXPECT_EQ(made, 2);
+/// What stored_targets() is asked for, with a count of the passes.
+struct Store {
+  test::TemporaryFolder folder;
+  std::unique_ptr<LlamaModel> teacher = tiny_model(), base = other_model();
+  int passes = 0;
+
+  DistillationTargets make(const DistillationOptions& options) {
+    ++passes;
+    return distillation_targets(some_tokens(), *teacher, options.alpha != 0 ? base.get() : nullptr,
+                                options, no_progress());
+  }
+  DistillationTargets get(const std::string& inputs, const DistillationOptions& options) {
+    return stored_targets(folder.path(), inputs, options, 40,
+                          [&](const DistillationOptions& kept) { return make(kept); });
+  }
+};
+
+void expect_same(const SubsetTargets& found, const SubsetTargets& expected) {
+  EXPECT_TRUE(at::equal(found.indices, expected.indices));
+  EXPECT_TRUE(at::equal(found.logits, expected.logits));
+  EXPECT_TRUE(at::equal(found.log_sum_exp, expected.log_sum_exp));
+}
+
+TEST(DistillationTargets, OnePassServesEveryArmOfASweep) {
+  Store store;
+  for (const double alpha : {0.5, 0.75}) {
+    for (const std::int64_t k : {4, 1, 40}) {
+      for (const std::int64_t push_k : {6, 2}) {
+        const DistillationOptions options{.top_k = k, .alpha = alpha, .push_top_k = push_k};
+        const DistillationTargets found = store.get("a", options);
+        EXPECT_EQ(store.passes, 1);
+        const DistillationTargets expected = distillation_targets(
+            some_tokens(), *store.teacher, store.base.get(), options, no_progress());
+        expect_same(found.teacher, expected.teacher);
+        expect_same(found.base, expected.base);
+      }
+    }
+  }
+  // OSTQuant's need no base.
+  EXPECT_FALSE(store.get("a", {.top_k = 3}).base.logits.defined());
+  EXPECT_EQ(store.passes, 1);
+  // Another text, another choice of the push's subset, and no subset at all.
+  store.get("b", {.top_k = 3});
+  EXPECT_EQ(store.passes, 2);
+  store.get("a",
+            {.top_k = 4, .alpha = 1, .push_top_k = 6, .push_subset = PushSubset::base_probability});
+  EXPECT_EQ(store.passes, 3);
+  EXPECT_EQ(store.get("a", {.top_k = 0}).teacher.logits.size(-1), 40);
+  EXPECT_EQ(store.passes, 4);
 }
 
 TEST(DistillationTargets, WrongSubsetsAndBasesAreErrors) {
@@ -308,8 +341,9 @@ TEST(DistillationTargets, KeepNoMoreThanTheSubsets) {
   EXPECT_LT(peak, 5 * chunk);  // both models' logits, and what compares them
   EXPECT_LT(peak, full / 2);
   std::int64_t bytes = 0;
-  for (const auto& [name, tensor] : targets.tensors())
-    bytes += static_cast<std::int64_t>(tensor.nbytes());
+  for (const SubsetTargets& kept : {targets.teacher, targets.base})
+    for (const at::Tensor& tensor : {kept.indices, kept.logits, kept.log_sum_exp})
+      bytes += static_cast<std::int64_t>(tensor.nbytes());
   EXPECT_EQ(bytes, 8 * 512 * (150 * (2 + 2) + 2 * 4));
 }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "harness/model/kept_tensors.h"
 #include "harness/report/plot.h"
 #include "harness/run/runner.h"
 #include "tests/run/fixture.h"
@@ -151,6 +152,11 @@ TEST_P(TinyAblations, RunsAndGivesItsCurves) {
       for (const PlotPoint& point : series) found.push_back(point.x);
     EXPECT_THAT(found, testing::IsSupersetOf(ablation.values)) << metric;
   }
+  // One pass of the teacher's and one of the base's served every arm.
+  int targets = 0;
+  for (const auto& file : std::filesystem::recursive_directory_iterator(folder_ / "cache"))
+    targets += file.is_regular_file() && kept_what(file.path()) == "targets of distillation";
+  EXPECT_EQ(targets, 2);
 }
 
 INSTANTIATE_TEST_SUITE_P(
