@@ -1,4 +1,5 @@
 #include "harness/kernels/cpu_kernels.h"
+#include "harness/kernels/divergence_lanes.h"
 #include "harness/kernels/gptq_lanes.h"
 #include "harness/kernels/gradient_lanes.h"
 #include "harness/kernels/lanes_avx2.h"
@@ -14,7 +15,8 @@ const CpuKernels& avx2_kernels() {
                                       straight_through_gradient<Avx2>,
                                       gptq_columns<Avx2>,
                                       token_nll<Avx2>,
-                                      log_sum_exp<Avx2>};
+                                      log_sum_exp<Avx2>,
+                                      divergences<Avx2>};
   return kernels;
 }
 

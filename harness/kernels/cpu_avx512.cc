@@ -1,4 +1,5 @@
 #include "harness/kernels/cpu_kernels.h"
+#include "harness/kernels/divergence_lanes.h"
 #include "harness/kernels/gptq_lanes.h"
 #include "harness/kernels/gradient_lanes.h"
 #include "harness/kernels/lanes_avx512.h"
@@ -14,7 +15,8 @@ const CpuKernels& avx512_kernels() {
                                       straight_through_gradient<Avx512>,
                                       gptq_columns<Avx512>,
                                       token_nll<Avx512>,
-                                      log_sum_exp<Avx512>};
+                                      log_sum_exp<Avx512>,
+                                      divergences<Avx512>};
   return kernels;
 }
 

@@ -3,29 +3,12 @@
 #include <cstdint>
 #include <vector>
 
+#include "harness/kernels/divergence_scalar.h"
 #include "harness/kernels/float_types.h"
+#include "harness/kernels/gptq_columns.h"
 #include "harness/kernels/quantize_scalar.h"
 
 namespace harness::kernels {
-
-/// Columns of a GPTQ block at most (methods.md section 4).
-constexpr std::int64_t kGptqColumns = 128;
-
-/// Consecutive columns of a weight that GPTQ quantizes one after the other, in float32. A column of
-/// the weight is a row of these matrices, `rows` values apart.
-struct GptqColumns {
-  std::int64_t rows;     // of the weight
-  std::int64_t count;    // columns that are quantized, at most `updated`
-  std::int64_t updated;  // columns that take their errors, at most kGptqColumns
-  float* rest;           // [updated, rows] what is left of the weight; the first `count` are read
-  float* codes;          // [count, rows]
-  float* errors;         // [count, rows] (w_j - q) / U_jj
-  const float* upper;    // U from the first column's diagonal on
-  std::int64_t upper_stride;
-  const float* const* scales;  // [count] of each column's group [rows]
-  const float* const* zeros;   // as scales; null for symmetric schemes
-  float lowest, highest;       // codes
-};
 
 /// One CPU implementation, on raw pointers to contiguous memory; single-threaded (the front splits
 /// the groups).
@@ -52,7 +35,7 @@ struct CpuKernels {
                                     const QuantizerParams& params);
 
   /// For the weight's rows `begin` to `end`, which are independent.
-  void (*gptq_columns)(const GptqColumns& columns, std::int64_t begin, std::int64_t end);
+  void (*gptq_columns)(const GptqColumns<float>& columns, std::int64_t begin, std::int64_t end);
 
   /// log-sum-exp(row) - row[target] for each of `rows` rows of `vocabulary` logits. A row that
   /// holds a NaN or +infinity gives NaN. The exponential of the float32 arithmetic (exp.h) is
@@ -63,6 +46,16 @@ struct CpuKernels {
   /// log-sum-exp(row) of the same rows, by the same arithmetic.
   void (*log_sum_exp)(DType dtype, const void* logits, double* result, std::int64_t rows,
                       std::int64_t vocabulary);
+
+  /// The gradient by the logits of all terms together, each with its weight, and their values
+  /// without it, of the rows `begin` to `end`. float32, bfloat16 and float16, with the exponential
+  /// of token_nll.
+  /// @param logits, gradient [rows, vocabulary]
+  /// @param values           [rows, terms]
+  /// @param memory           divergence_memory() values: all 0 at first, else as a call left them
+  void (*divergences)(DType dtype, const void* logits, const Divergences& divergences,
+                      void* gradient, double* values, std::int64_t begin, std::int64_t end,
+                      float* memory);
 };
 
 const CpuKernels& portable_kernels();

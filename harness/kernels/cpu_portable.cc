@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "harness/kernels/cpu_kernels.h"
+#include "harness/kernels/divergence_lanes.h"
 #include "harness/kernels/gptq_lanes.h"
 #include "harness/kernels/gradient_lanes.h"
 #include "harness/kernels/lanes_portable.h"
@@ -118,7 +119,8 @@ const CpuKernels& portable_kernels() {
                                       straight_through_gradient<Portable>,
                                       gptq_columns<Portable>,
                                       token_nll<Portable>,
-                                      log_sum_exp<Portable>};
+                                      log_sum_exp<Portable>,
+                                      divergences<Portable>};
   return kernels;
 }
 

@@ -2,7 +2,9 @@
 
 #include <cstdint>
 
+#include "harness/kernels/divergence_scalar.h"
 #include "harness/kernels/float_types.h"
+#include "harness/kernels/gptq_columns.h"
 #include "harness/kernels/hadamard_matrix.h"
 #include "harness/kernels/quantize_scalar.h"
 
@@ -24,8 +26,14 @@ int cuda_quantize(DType dtype, const void* w, void* codes, void* scales, void* z
 int cuda_straight_through_gradient(DType dtype, const void* x, const void* gradient, void* result,
                                    std::int64_t groups, std::int64_t group,
                                    const QuantizerParams& params, CUstream_st* stream);
+/// NaN where a target is outside the vocabulary.
 int cuda_token_nll(DType dtype, const void* logits, const std::int64_t* targets, float* nll,
                    std::int64_t rows, std::int64_t vocabulary, CUstream_st* stream);
+/// float64 too.
+int cuda_divergences(DType dtype, const void* logits, const Divergences& divergences,
+                     void* gradient, double* values, std::int64_t rows, CUstream_st* stream);
+int cuda_gptq_columns(const GptqColumns<float>& columns, CUstream_st* stream);
+int cuda_gptq_columns(const GptqColumns<double>& columns, CUstream_st* stream);
 
 /// hadamard_transform() (hadamard.h) of `values` values, rows one after the other.
 /// @param signs as hadamard_cpu.h has them, on the device, from a multiple of 16 bytes on

@@ -1,10 +1,16 @@
 #pragma once
 
+#include <cmath>
+
 #include "harness/kernels/float_types.h"
 
-// In an unnamed namespace for the reason given in float_types.h.
-
 namespace harness::kernels {
+
+/// The library's, for kernels that take one value after the other.
+HARNESS_INLINE float exponential(float x) { return expf(x); }
+HARNESS_INLINE double exponential(double x) { return exp(x); }
+
+// In an unnamed namespace for the reason given in float_types.h.
 namespace {
 
 /// exp(d) for d <= 0 in 16 lanes of float32 (L: portable, AVX2 or AVX-512), zero below -86 (4e-38,

@@ -13,7 +13,7 @@ namespace {
 /// kVectors times 16 rows from `row` on, or less by `load` and `store`. Their columns stay in the
 /// cache until all of them are done.
 template <class L, std::int64_t kVectors, class Load, class Store>
-HARNESS_INLINE void gptq_tile(const GptqColumns& c, std::int64_t row, const Load& load,
+HARNESS_INLINE void gptq_tile(const GptqColumns<float>& c, std::int64_t row, const Load& load,
                               const Store& store) {
   using F = typename L::F;
   F tile[kGptqColumns][kVectors];
@@ -26,8 +26,9 @@ HARNESS_INLINE void gptq_tile(const GptqColumns& c, std::int64_t row, const Load
     F error[kVectors];
     for (std::int64_t v = 0; v < kVectors; ++v) {
       const std::int64_t at = row + v * kLanes;
-      const F zero = c.zeros ? load(c.zeros[j] + at, 0.0f) : L::set(0.0f);
-      const GridLanes<L> grid(load(c.scales[j] + at, 1.0f), zero, c.lowest, c.highest,
+      const std::int64_t grids = c.group[j] * c.rows + at;
+      const F zero = c.zeros ? load(c.zeros + grids, 0.0f) : L::set(0.0f);
+      const GridLanes<L> grid(load(c.scales + grids, 1.0f), zero, c.lowest, c.highest,
                               largest_finite<float>());
       const F code = grid.code(tile[j][v]);
       error[v] = L::div(L::sub(tile[j][v], grid.value(code)), L::set(u[0]));
@@ -46,7 +47,7 @@ HARNESS_INLINE void gptq_tile(const GptqColumns& c, std::int64_t row, const Load
 }
 
 template <class L>
-void gptq_columns(const GptqColumns& c, std::int64_t begin, std::int64_t end) {
+void gptq_columns(const GptqColumns<float>& c, std::int64_t begin, std::int64_t end) {
   using F = typename L::F;
   // 4 vectors: columns lie far apart, and each has its page looked up once for 4 cache lines.
   constexpr std::int64_t kVectors = 4;

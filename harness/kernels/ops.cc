@@ -180,24 +180,22 @@ QuantizedWeight quantize_weight(const at::Tensor& weight, const QuantSpec& spec,
   result.codes = at::empty(in.sizes(), in.options().dtype(spec.symmetric ? at::kChar : at::kByte));
   result.scales = at::empty(grids, in.options().dtype(compute));
   if (!spec.symmetric) result.zeros = at::empty(grids, in.options().dtype(compute));
-  bool finite;
-  if (in.is_cpu()) {
-    const std::int64_t bytes = group * static_cast<std::int64_t>(in.element_size());
-    const std::int64_t grid_bytes = static_cast<std::int64_t>(result.scales.element_size());
-    const char* from = static_cast<const char*>(in.const_data_ptr());
-    char* codes = static_cast<char*>(result.codes.mutable_data_ptr());
-    char* scales = static_cast<char*>(result.scales.mutable_data_ptr());
-    char* zeros = spec.symmetric ? nullptr : static_cast<char*>(result.zeros.mutable_data_ptr());
-    finite =
-        parallel_groups(in.numel() / group, group, [&](std::int64_t first, std::int64_t groups) {
-          return cpu().quantize(
-              dtype, from + first * bytes, codes + first * group, scales + first * grid_bytes,
-              zeros ? zeros + first * grid_bytes : nullptr, groups, group, params);
-        });
-  } else {
-    finite =
-        kernels::quantize_on_cuda(in, result.codes, result.scales, result.zeros, group, params);
+  if (!in.is_cpu()) {
+    kernels::quantize_on_cuda(in, result.codes, result.scales, result.zeros, group, params, what);
+    return result;
   }
+  const std::int64_t bytes = group * static_cast<std::int64_t>(in.element_size());
+  const std::int64_t grid_bytes = static_cast<std::int64_t>(result.scales.element_size());
+  const char* from = static_cast<const char*>(in.const_data_ptr());
+  char* codes = static_cast<char*>(result.codes.mutable_data_ptr());
+  char* scales = static_cast<char*>(result.scales.mutable_data_ptr());
+  char* zeros = spec.symmetric ? nullptr : static_cast<char*>(result.zeros.mutable_data_ptr());
+  const bool finite =
+      parallel_groups(in.numel() / group, group, [&](std::int64_t first, std::int64_t groups) {
+        return cpu().quantize(dtype, from + first * bytes, codes + first * group,
+                              scales + first * grid_bytes,
+                              zeros ? zeros + first * grid_bytes : nullptr, groups, group, params);
+      });
   if (!finite) throw_not_finite(weight, what);
   return result;
 }
@@ -238,15 +236,19 @@ at::Tensor token_nll(const at::Tensor& logits, const at::Tensor& targets) {
   const std::int64_t rows = logits.size(0), vocabulary = logits.size(1);
   at::Tensor nll = at::empty({rows}, logits.options().dtype(at::kFloat));
   if (rows == 0) return nll;
-  const at::Tensor wrong = targets.lt(0).logical_or(targets.ge(vocabulary));
-  if (wrong.any().item<bool>()) {
-    const std::int64_t index = wrong.nonzero()[0].item<std::int64_t>();
-    throw Error(what,
-                fmt::format("target {} at index {}", targets[index].item<std::int64_t>(), index),
-                fmt::format("0 to {}, the logits' columns", vocabulary - 1));
-  }
   const at::Tensor in = logits.contiguous();
-  const at::Tensor wanted = targets.to(in.device()).contiguous();
+  const at::Tensor wanted =
+      targets.to(in.device(), at::kLong, /*non_blocking=*/!in.is_cpu()).contiguous();
+  // Those on CUDA the kernel sees to: to ask here would be to wait for all that goes before.
+  if (const at::Tensor& checked = in.is_cpu() ? wanted : targets; checked.is_cpu()) {
+    const at::Tensor wrong = checked.lt(0).logical_or(checked.ge(vocabulary));
+    if (wrong.any().item<bool>()) {
+      const std::int64_t index = wrong.nonzero()[0].item<std::int64_t>();
+      throw Error(what,
+                  fmt::format("target {} at index {}", checked[index].item<std::int64_t>(), index),
+                  fmt::format("0 to {}, the logits' columns", vocabulary - 1));
+    }
+  }
   if (!in.is_cpu()) {
     kernels::token_nll_on_cuda(in, wanted, nll);
     return nll;

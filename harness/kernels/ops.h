@@ -42,7 +42,7 @@ at::Tensor fake_quantize_weight(const at::Tensor& weight, const QuantSpec& spec,
 
 /// Quantizes a weight [out, in] per row or per spec.group inputs, to 2 to 8 bits.
 /// @param mse_clip search 80 clip ratios for the least sum of |error|^2.4 per row or group
-/// @throws Error as fake_quantize
+/// @throws NotFinite and Error as fake_quantize
 QuantizedWeight quantize_weight(const at::Tensor& weight, const QuantSpec& spec, bool mse_clip,
                                 const std::string& what);
 
@@ -53,8 +53,9 @@ class NotFinite : public Error {
   using Error::Error;
 };
 
-/// On CUDA, where fake_quantize() does not wait for its kernel: whether all values that it met on
-/// this device since the last call were finite. Waits for the current stream. Elsewhere nothing.
+/// On CUDA, where fake_quantize() and quantize_weight() do not wait for their kernels: whether all
+/// values that they met on this device since the last call were finite. Waits for the current
+/// stream. Elsewhere nothing.
 /// @throws NotFinite that names the first tensor with another one, but no index
 void check_quantized(at::Device device);
 
@@ -67,7 +68,8 @@ void check_finite(const at::Tensor& x, const std::string& what);
 /// @param logits  [n, vocabulary], floating point; a row that holds a NaN or +infinity gives NaN
 /// @param targets int64 [n]
 /// @return float32 [n]: log-sum-exp(logits) - logits[target]
-/// @throws Error on a target outside the vocabulary, on shapes that do not fit
+/// @throws Error on shapes that do not fit, and on a target outside the vocabulary; where the
+/// targets are on CUDA, which is not waited for, such a one gives NaN
 at::Tensor token_nll(const at::Tensor& logits, const at::Tensor& targets);
 
 /// log-sum-exp(logits) with the accuracy of token_nll, for logits of a part of the vocabulary.

@@ -115,16 +115,15 @@ void check_quantized_on_cuda(at::Device device) {
   FiniteFlags::of(device).check();
 }
 
-bool quantize_on_cuda(const at::Tensor& w, at::Tensor& codes, at::Tensor& scales, at::Tensor& zeros,
-                      std::int64_t group, const QuantizerParams& params) {
+void quantize_on_cuda(const at::Tensor& w, at::Tensor& codes, at::Tensor& scales, at::Tensor& zeros,
+                      std::int64_t group, const QuantizerParams& params, const std::string& what) {
   const c10::cuda::CUDAGuard guard(w.device());
-  at::Tensor flag = at::zeros({1}, w.options().dtype(at::kInt));
-  check(cuda_quantize(kernel_dtype(w, "w"), w.const_data_ptr(), codes.mutable_data_ptr(),
-                      scales.mutable_data_ptr(),
-                      zeros.defined() ? zeros.mutable_data_ptr() : nullptr, w.numel() / group,
-                      group, params, flag.mutable_data_ptr<std::int32_t>(), stream_of(w)),
-        "quantize");
-  return flag.item<std::int32_t>() == 0;
+  std::int32_t* not_finite = FiniteFlags::of(w.device()).take(what);
+  check(
+      cuda_quantize(kernel_dtype(w, "w"), w.const_data_ptr(), codes.mutable_data_ptr(),
+                    scales.mutable_data_ptr(), zeros.defined() ? zeros.mutable_data_ptr() : nullptr,
+                    w.numel() / group, group, params, not_finite, stream_of(w)),
+      "quantize");
 }
 
 void straight_through_gradient_on_cuda(const at::Tensor& x, const at::Tensor& gradient,
@@ -143,6 +142,33 @@ void token_nll_on_cuda(const at::Tensor& logits, const at::Tensor& targets, at::
                        targets.const_data_ptr<std::int64_t>(), nll.mutable_data_ptr<float>(),
                        logits.size(0), logits.size(1), stream_of(logits)),
         "token_nll");
+}
+
+void divergences_on_cuda(const at::Tensor& logits, const Divergences& divergences,
+                         at::Tensor& gradient, at::Tensor& values) {
+  const c10::cuda::CUDAGuard guard(logits.device());
+  check(cuda_divergences(kernel_dtype(logits, "logits"), logits.const_data_ptr(), divergences,
+                         gradient.mutable_data_ptr(), values.mutable_data_ptr<double>(),
+                         logits.size(0), stream_of(logits)),
+        "divergences");
+}
+
+namespace {
+
+template <class C>
+void launch_gptq_columns(const GptqColumns<C>& columns, at::Device device) {
+  const c10::cuda::CUDAGuard guard(device);
+  check(cuda_gptq_columns(columns, c10::cuda::getCurrentCUDAStream(device.index()).stream()),
+        "gptq_columns");
+}
+
+}  // namespace
+
+void gptq_columns_on_cuda(const GptqColumns<float>& columns, at::Device device) {
+  launch_gptq_columns(columns, device);
+}
+void gptq_columns_on_cuda(const GptqColumns<double>& columns, at::Device device) {
+  launch_gptq_columns(columns, device);
 }
 
 bool hadamard_on_cuda(const at::Tensor& x, at::Tensor& y, const HadamardOrder& order,

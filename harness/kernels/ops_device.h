@@ -5,6 +5,8 @@
 #include <string>
 
 #include "harness/core/format.h"
+#include "harness/kernels/divergence_scalar.h"
+#include "harness/kernels/gptq_columns.h"
 #include "harness/kernels/hadamard_matrix.h"
 #include "harness/kernels/quantize_scalar.h"
 #include "harness/kernels/row_steps.h"
@@ -18,14 +20,21 @@ namespace harness::kernels {
 void fake_quantize_on_cuda(const at::Tensor& x, at::Tensor& y, std::int64_t group,
                            const QuantizerParams& params, const std::string& what);
 void check_quantized_on_cuda(at::Device device);
-/// @return false when a value is not finite
-bool quantize_on_cuda(const at::Tensor& w, at::Tensor& codes, at::Tensor& scales, at::Tensor& zeros,
-                      std::int64_t group, const QuantizerParams& params);
+/// @param what as fake_quantize_on_cuda()
+void quantize_on_cuda(const at::Tensor& w, at::Tensor& codes, at::Tensor& scales, at::Tensor& zeros,
+                      std::int64_t group, const QuantizerParams& params, const std::string& what);
 /// @param gradient as x, in the same order of dimensions; result too, and none of the other two
 void straight_through_gradient_on_cuda(const at::Tensor& x, const at::Tensor& gradient,
                                        at::Tensor& result, std::int64_t group,
                                        const QuantizerParams& params);
+/// NaN where a target is outside the vocabulary.
 void token_nll_on_cuda(const at::Tensor& logits, const at::Tensor& targets, at::Tensor& nll);
+/// @param values float64 [rows, terms]
+void divergences_on_cuda(const at::Tensor& logits, const Divergences& divergences,
+                         at::Tensor& gradient, at::Tensor& values);
+/// On the current stream of `device`, where the pointers lead.
+void gptq_columns_on_cuda(const GptqColumns<float>& columns, at::Device device);
+void gptq_columns_on_cuda(const GptqColumns<double>& columns, at::Device device);
 
 /// @param signs [m, m] in the type of the arithmetic, as hadamard_cpu.h has them
 /// @return false where a segment does not fit the device's shared memory; y is then as it was

@@ -17,8 +17,8 @@ void fake_quantize_on_cuda(const at::Tensor&, at::Tensor&, std::int64_t, const Q
   no_cuda();
 }
 void check_quantized_on_cuda(at::Device) { no_cuda(); }
-bool quantize_on_cuda(const at::Tensor&, at::Tensor&, at::Tensor&, at::Tensor&, std::int64_t,
-                      const QuantizerParams&) {
+void quantize_on_cuda(const at::Tensor&, at::Tensor&, at::Tensor&, at::Tensor&, std::int64_t,
+                      const QuantizerParams&, const std::string&) {
   no_cuda();
 }
 void straight_through_gradient_on_cuda(const at::Tensor&, const at::Tensor&, at::Tensor&,
@@ -26,6 +26,11 @@ void straight_through_gradient_on_cuda(const at::Tensor&, const at::Tensor&, at:
   no_cuda();
 }
 void token_nll_on_cuda(const at::Tensor&, const at::Tensor&, at::Tensor&) { no_cuda(); }
+void divergences_on_cuda(const at::Tensor&, const Divergences&, at::Tensor&, at::Tensor&) {
+  no_cuda();
+}
+void gptq_columns_on_cuda(const GptqColumns<float>&, at::Device) { no_cuda(); }
+void gptq_columns_on_cuda(const GptqColumns<double>&, at::Device) { no_cuda(); }
 
 bool hadamard_on_cuda(const at::Tensor&, at::Tensor&, const HadamardOrder&, std::int64_t,
                       const at::Tensor&) {

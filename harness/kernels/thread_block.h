@@ -40,6 +40,15 @@ HARNESS_INLINE void fold_teams(const Block& block, int team, Fold&& fold) {
     });
 }
 
+/// A block of one thread, for the CPU where nothing faster is needed.
+struct OneThread {
+  static constexpr int threads = 1;
+  template <class Phase>
+  HARNESS_INLINE void each(Phase&& phase) const {
+    phase(0);
+  }
+};
+
 #if defined(__CUDACC__)
 struct CudaBlock {
   int threads;

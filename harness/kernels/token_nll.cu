@@ -1,18 +1,16 @@
 // log-sum-exp(row) - row[target] on CUDA: a block a row, float32 exponentials, the sum over threads
-// in float64.
+// in float64. NaN where the target is no column.
 
 #include <math_constants.h>
 
 #include "harness/kernels/cuda_kernels.h"
+#include "harness/kernels/exp.h"
 #include "harness/kernels/thread_block.h"
 
 namespace harness::kernels {
 namespace {
 
 constexpr int kThreads = 256;
-
-__device__ float exponential(float x) { return expf(x); }
-__device__ double exponential(double x) { return exp(x); }
 
 /// Folds one value a thread; every thread gets the result.
 template <class C, class Fold>
@@ -52,9 +50,14 @@ __global__ void token_nll_rows(const T* logits, const std::int64_t* targets, flo
     for (std::int64_t j = threadIdx.x; j < vocabulary; j += kThreads)
       sum += exponential(to_compute(row[j]) - max);
     const double total = fold_block(static_cast<double>(sum), Sum<double>());
-    if (threadIdx.x == 0)
-      nll[i] = static_cast<float>(log(total) + (static_cast<double>(max) -
-                                                static_cast<double>(to_compute(row[targets[i]]))));
+    if (threadIdx.x != 0) continue;
+    const std::int64_t target = targets[i];
+    // The difference of the two logits first: beside a large logit log(total) would be rounded
+    // away.
+    nll[i] = target >= 0 && target < vocabulary
+                 ? static_cast<float>(log(total) + (static_cast<double>(max) -
+                                                    static_cast<double>(to_compute(row[target]))))
+                 : CUDART_NAN_F;
   }
 }
 

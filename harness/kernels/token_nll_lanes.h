@@ -20,40 +20,54 @@ struct LogSumExp {
 };
 
 template <class L, class T>
-HARNESS_INLINE LogSumExp log_sum_exp_row(const T* row, std::int64_t vocabulary) {
+HARNESS_INLINE float largest_of_row(const T* row, std::int64_t count) {
+  using F = typename L::F;
+  const float lowest = -__builtin_inff();
+  F top = L::set(lowest);
+  std::int64_t j = 0;
+  for (; j + kLanes <= count; j += kLanes) top = L::max(top, L::load(row + j));
+  if (j < count) top = L::max(top, L::load_part(row + j, static_cast<int>(count - j), lowest));
+  return L::reduce_max(top);
+}
+
+/// @param keep (index of the first, how many of them, exponentials over the row's largest)
+template <class L, class T, class Keep>
+HARNESS_INLINE LogSumExp log_sum_exp_row(const T* row, std::int64_t vocabulary, Keep&& keep) {
   using F = typename L::F;
   // Sums of 4 x 16 vectors in float32, those in float64: the error does not grow with the
   // vocabulary.
   constexpr std::int64_t kUnroll = 4, kBlock = 16 * kUnroll * kLanes;
   const float lowest = -__builtin_inff();
-  F top = L::set(lowest);
-  std::int64_t j = 0;
-  for (; j + kLanes <= vocabulary; j += kLanes) top = L::max(top, L::load(row + j));
-  if (j < vocabulary) {
-    const int left = static_cast<int>(vocabulary - j);
-    top = L::max(top, L::load_part(row + j, left, lowest));
-  }
-  const float max = L::reduce_max(top);
+  const float max = largest_of_row<L>(row, vocabulary);
   const F shift = L::set(max);
 
   double sum = 0;
-  for (j = 0; j < vocabulary; j += kBlock) {
+  for (std::int64_t j = 0; j < vocabulary; j += kBlock) {
     const std::int64_t end = j + kBlock < vocabulary ? j + kBlock : vocabulary;
     F sums[kUnroll] = {L::set(0.0f), L::set(0.0f), L::set(0.0f), L::set(0.0f)};
     std::int64_t i = j;
     for (; i + kUnroll * kLanes <= end; i += kUnroll * kLanes)
-      for (std::int64_t u = 0; u < kUnroll; ++u)
-        sums[u] = L::add(sums[u], exp_nonpositive<L>(L::sub(L::load(row + i + u * kLanes), shift)));
+      for (std::int64_t u = 0; u < kUnroll; ++u) {
+        const F e = exp_nonpositive<L>(L::sub(L::load(row + i + u * kLanes), shift));
+        keep(i + u * kLanes, kLanes, e);
+        sums[u] = L::add(sums[u], e);
+      }
     for (; i < end; i += kLanes) {
-      const std::int64_t left = end - i;
-      const F x =
-          left >= kLanes ? L::load(row + i) : L::load_part(row + i, static_cast<int>(left), lowest);
-      sums[0] = L::add(sums[0], exp_nonpositive<L>(L::sub(x, shift)));
+      const int left = static_cast<int>(smaller<std::int64_t>(end - i, kLanes));
+      const F x = left == kLanes ? L::load(row + i) : L::load_part(row + i, left, lowest);
+      const F e = exp_nonpositive<L>(L::sub(x, shift));
+      keep(i, left, e);
+      sums[0] = L::add(sums[0], e);
     }
     sum += static_cast<double>(
         L::reduce_sum(L::add(L::add(sums[0], sums[1]), L::add(sums[2], sums[3]))));
   }
   return {static_cast<double>(max), sum};
+}
+
+template <class L, class T>
+HARNESS_INLINE LogSumExp log_sum_exp_row(const T* row, std::int64_t vocabulary) {
+  return log_sum_exp_row<L>(row, vocabulary, [](std::int64_t, int, typename L::F) {});
 }
 
 /// float64 logits: float64 throughout.

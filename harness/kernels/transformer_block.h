@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "harness/kernels/exp.h"
 #include "harness/kernels/thread_block.h"
 
 // What a LLaMA block does between its matrix products, by a block of threads: the formulas of
@@ -9,8 +10,6 @@
 
 namespace harness::kernels {
 
-HARNESS_INLINE float exponential(float x) { return expf(x); }
-HARNESS_INLINE double exponential(double x) { return exp(x); }
 HARNESS_INLINE float square_root(float x) { return sqrtf(x); }
 HARNESS_INLINE double square_root(double x) { return sqrt(x); }
 

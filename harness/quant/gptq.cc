@@ -11,6 +11,8 @@
 
 #include "harness/core/error.h"
 #include "harness/kernels/cpu_kernels.h"
+#include "harness/kernels/gptq_block.h"
+#include "harness/kernels/ops_device.h"
 
 namespace harness {
 namespace {
@@ -52,19 +54,14 @@ class Grids {
     made_[static_cast<std::size_t>(group)] = true;
   }
 
-  at::Tensor codes(std::int64_t group, const at::Tensor& column) const {
-    at::Tensor codes = (column / scales_[group]).round_();
-    if (zeros_.defined()) codes.add_(zeros_[group]);
-    return codes.clamp_(lowest_, highest_);
+  /// [groups, rows]; null zeros where symmetric.
+  template <class C>
+  const C* scales() const {
+    return scales_.const_data_ptr<C>();
   }
-  at::Tensor values(std::int64_t group, const at::Tensor& codes) const {
-    return (zeros_.defined() ? codes - zeros_[group] : codes) * scales_[group];
-  }
-
-  /// A group's [rows]; null zeros where symmetric. Float32 on the CPU.
-  const float* scales_data(std::int64_t group) const { return row_of(scales_, group); }
-  const float* zeros_data(std::int64_t group) const {
-    return zeros_.defined() ? row_of(zeros_, group) : nullptr;
+  template <class C>
+  const C* zeros() const {
+    return zeros_.defined() ? zeros_.const_data_ptr<C>() : nullptr;
   }
   int lowest() const { return lowest_; }
   int highest() const { return highest_; }
@@ -78,10 +75,6 @@ class Grids {
   }
 
  private:
-  static const float* row_of(const at::Tensor& values, std::int64_t row) {
-    return values.const_data_ptr<float>() + row * values.size(1);
-  }
-
   QuantSpec spec_;
   bool mse_clip_;
   std::string what_;
@@ -98,50 +91,42 @@ struct Work {
   at::Tensor rest = {}, codes = {};  // [columns, rows]
 };
 
-/// Quantizes the columns `begin` to `end` one after the other; those up to `near` take their
-/// errors.
-/// @param errors [end - begin, rows]: (w_j - q) / U_jj
-void quantize_columns(const Work& work, std::int64_t begin, std::int64_t end, std::int64_t near,
-                      at::Tensor errors) {
-  for (std::int64_t j = begin; j < end; ++j) {
-    const std::int64_t g = work.groups[static_cast<std::size_t>(j)];
-    const at::Tensor column = work.rest[j], row = work.upper[j];
-    const at::Tensor code = work.grids.codes(g, column);
-    work.codes[j].copy_(code);
-    at::Tensor error = errors[j - begin];
-    at::div_out(error, column - work.grids.values(g, code), row[j]);
-    if (j + 1 < near)
-      work.rest.slice(0, j + 1, near).addr_(row.slice(0, j + 1, near), error, 1, -1);
-  }
+/// Runs single-threaded on the CPU, for the weight's rows `first` to `last`.
+void on_cpu(const kernels::GptqColumns<float>& part, std::int64_t first, std::int64_t last) {
+  kernels::supported_cpu_kernels().front()->gptq_columns(part, first, last);
+}
+void on_cpu(const kernels::GptqColumns<double>& part, std::int64_t first, std::int64_t last) {
+  double errors[kBlockColumns];
+  for (std::int64_t row = first; row < last; ++row)
+    kernels::gptq_of_rows(kernels::OneThread(), part, row, errors);
 }
 
-/// The same for float32 on the CPU, a few rows of the weight at a time in cache.
-void quantize_columns_in_cache(const Work& work, std::int64_t begin, std::int64_t end,
-                               std::int64_t near, at::Tensor errors) {
+/// Quantizes the columns `begin` to `end` one after the other; those up to `near` take their
+/// errors. C is the type of the arithmetic.
+/// @param errors [end - begin, rows]: (w_j - q) / U_jj
+template <class C>
+void quantize_columns_as(const Work& work, std::int64_t begin, std::int64_t end, std::int64_t near,
+                         at::Tensor errors) {
   const std::int64_t columns = work.rest.size(0), rows = work.rest.size(1);
-  std::vector<const float*> scales, zeros;
-  for (std::int64_t j = begin; j < end; ++j) {
-    const std::int64_t g = work.groups[static_cast<std::size_t>(j)];
-    scales.push_back(work.grids.scales_data(g));
-    if (const float* data = work.grids.zeros_data(g)) zeros.push_back(data);
-  }
-  const kernels::GptqColumns part{
-      .rows = rows,
-      .count = end - begin,
-      .updated = near - begin,
-      .rest = work.rest.mutable_data_ptr<float>() + begin * rows,
-      .codes = work.codes.mutable_data_ptr<float>() + begin * rows,
-      .errors = errors.mutable_data_ptr<float>(),
-      .upper = work.upper.const_data_ptr<float>() + begin * (columns + 1),
-      .upper_stride = columns,
-      .scales = scales.data(),
-      .zeros = zeros.empty() ? nullptr : zeros.data(),
-      .lowest = static_cast<float>(work.grids.lowest()),
-      .highest = static_cast<float>(work.grids.highest())};
+  kernels::GptqColumns<C> part{.rows = rows,
+                               .count = end - begin,
+                               .updated = near - begin,
+                               .rest = work.rest.mutable_data_ptr<C>() + begin * rows,
+                               .codes = work.codes.mutable_data_ptr<C>() + begin * rows,
+                               .errors = errors.mutable_data_ptr<C>(),
+                               .upper = work.upper.const_data_ptr<C>() + begin * (columns + 1),
+                               .upper_stride = columns,
+                               .scales = work.grids.scales<C>(),
+                               .zeros = work.grids.zeros<C>(),
+                               .group = {},
+                               .lowest = static_cast<C>(work.grids.lowest()),
+                               .highest = static_cast<C>(work.grids.highest())};
+  for (std::int64_t j = begin; j < end; ++j)
+    part.group[j - begin] = static_cast<std::int32_t>(work.groups[static_cast<std::size_t>(j)]);
+  if (!work.rest.is_cpu()) return kernels::gptq_columns_on_cuda(part, work.rest.device());
   constexpr std::int64_t kRowsOfAThread = 64;
-  at::parallel_for(0, rows, kRowsOfAThread, [&](std::int64_t first, std::int64_t last) {
-    kernels::supported_cpu_kernels().front()->gptq_columns(part, first, last);
-  });
+  at::parallel_for(0, rows, kRowsOfAThread,
+                   [&](std::int64_t first, std::int64_t last) { on_cpu(part, first, last); });
 }
 
 std::vector<std::int64_t> to_vector(const at::Tensor& values) {
@@ -203,10 +188,11 @@ GptqResult gptq(const at::Tensor& weight, const GptqFactor& factor, const QuantS
       to_vector(position.view({columns / group, group}).amax(1));
   work.rest = original.masked_fill(factor.dead, 0).index_select(1, factor.order).t().contiguous();
   work.codes = at::empty_like(work.rest);
-  const bool in_cache = work.rest.is_cpu() && work.rest.scalar_type() == at::kFloat;
-  const auto quantize = in_cache ? quantize_columns_in_cache : quantize_columns;
+  const auto quantize = work.rest.scalar_type() == at::kDouble ? quantize_columns_as<double>
+                                                               : quantize_columns_as<float>;
   at::Tensor block_errors = at::empty({kBlockColumns, rows}, work.rest.options());
-  double loss = 0;
+  // On the device, as all that follows: the loop waits for nothing.
+  at::Tensor loss = at::zeros({}, block_errors.options().dtype(at::kDouble));
   for (std::int64_t begin = 0, end; begin < columns; begin = end) {
     // Columns before `near` take every error at once, those behind it the block's at its end.
     const std::int64_t near = std::min(begin + kBlockColumns, columns);
@@ -226,12 +212,13 @@ GptqResult gptq(const at::Tensor& weight, const GptqFactor& factor, const QuantS
       quantize(work, j, next, near, block_errors.slice(0, j - begin, next - begin));
     }
     const at::Tensor errors = block_errors.slice(0, 0, end - begin);
-    loss += errors.square().sum(at::kDouble).item<double>();
+    loss.add_(errors.square().sum(at::kDouble));
     if (near < columns)
       work.rest.slice(0, near).addmm_(work.upper.slice(0, begin, end).slice(1, near).t(), errors, 1,
                                       -1);
   }
-  return {grids.weight(work.codes.index_select(0, position), spec), loss};
+  check_quantized(weight.device());
+  return {grids.weight(work.codes.index_select(0, position), spec), loss.item<double>()};
 }
 
 double squared_output(const at::Tensor& hessian, const at::Tensor& difference) {

@@ -9,7 +9,9 @@
 #include "harness/kernels/ops.h"
 
 // GPTQ (arXiv 2210.17323) for one Linear: methods.md section 4. All arithmetic is in the Hessian's
-// floating type: float32 in use, float64 where codes are compared with the formula.
+// floating type: float32 in use, float64 where codes are compared with the formula. On the CPU and
+// on CUDA alike a block's columns are one kernel, whatever the format, and what they do to the
+// columns behind the block is a matrix product.
 
 namespace harness {
 
@@ -60,7 +62,8 @@ struct GptqResult {
 
 /// The quantizer is quantize_weight()'s to the bit. A group is always spec.group consecutive
 /// inputs, with act_order too; its scale then comes from what its columns are when the first of
-/// them in that order is reached.
+/// them in that order is reached. On CUDA nothing waits for the device between the first column and
+/// the last.
 /// @param weight [out, in]
 /// @param what   its name for messages
 /// @throws Error as quantize_weight()

@@ -11,6 +11,7 @@
 
 #include "harness/core/error.h"
 #include "harness/core/hash.h"
+#include "harness/kernels/divergence.h"
 #include "harness/model/kept_tensors.h"
 #include "harness/quant/wide.h"
 
@@ -103,54 +104,6 @@ void check_k(const char* name, std::int64_t k, std::int64_t vocabulary) {
                 "at most the vocabulary, or 0 for all of it", "choose a smaller k");
 }
 
-/// One KL of a chunk: its value, and its gradient times `weight` into the chunk's gradient.
-class SubsetKl {
- public:
-  SubsetKl(const SubsetTargets& targets, bool renormalise, double weight, const at::Tensor& logits,
-           std::int64_t sequence, std::int64_t first)
-      : renormalise_(renormalise), weight_(weight) {
-    auto rows = [&](const at::Tensor& all) {
-      return all[sequence].narrow(0, first, logits.size(0));
-    };
-    if (targets.indices.defined())
-      indices_ = unpacked_indices(rows(targets.indices), logits.device());
-    const at::Tensor theirs = rows(targets.logits).to(logits.device()).to(at::kDouble);
-    log_p_ =
-        renormalise
-            ? at::log_softmax(theirs, -1)
-            : theirs - rows(targets.log_sum_exp).to(logits.device()).to(at::kDouble).unsqueeze(-1);
-    p_ = log_p_.exp();
-    const at::Tensor ours =
-        (indices_.defined() ? logits.gather(1, indices_) : logits).to(at::kDouble);
-    if (renormalise) log_q_ = at::log_softmax(ours, -1);
-    ours_ = ours;
-  }
-
-  /// sum_i p_i (log p_i - log q_i), all positions together.
-  /// @param log_sum_exp of our logits, float64 [n, 1]
-  double value(const at::Tensor& log_sum_exp) {
-    if (!renormalise_) log_q_ = ours_ - log_sum_exp;
-    return (p_ * (log_p_ - log_q_)).sum().item<double>();
-  }
-
-  /// What our softmax over the whole vocabulary is multiplied by in the gradient: [n, 1].
-  at::Tensor mass() const { return weight_ * p_.sum(-1, true); }
-
-  void add_gradient(at::Tensor& gradient) const {
-    const at::Tensor own =
-        (weight_ * (renormalise_ ? log_q_.exp() - p_ : -p_)).to(gradient.scalar_type());
-    if (indices_.defined())
-      gradient.scatter_add_(1, indices_, own);
-    else
-      gradient.add_(own);
-  }
-
- private:
-  bool renormalise_;
-  double weight_;
-  at::Tensor indices_, p_, log_p_, ours_, log_q_;
-};
-
 }  // namespace
 
 at::Tensor unpacked_indices(const at::Tensor& packed, at::Device device) {
@@ -160,14 +113,15 @@ at::Tensor unpacked_indices(const at::Tensor& packed, at::Device device) {
 }
 
 at::Tensor CrossEntropy::backward(const at::Tensor& logits, std::int64_t sequence,
-                                  std::int64_t first, std::vector<double>& sums) const {
-  const Exponentials e = exponentials(logits);
-  const at::Tensor targets =
-      tokens_[sequence].narrow(0, first + 1, logits.size(0)).to(logits.device()).unsqueeze(-1);
-  sums[0] += (e.log_sum_exp - logits.gather(1, targets).to(at::kDouble)).sum().item<double>();
-  at::Tensor gradient = e.values.div_(e.sum);
-  gradient.scatter_add_(1, targets, at::full({1, 1}, -1, gradient.options()).expand_as(targets));
-  return gradient.to(logits.scalar_type());
+                                  std::int64_t first, at::Tensor& sums) const {
+  // The divergence from a p that has all of its mass on the next token.
+  const std::int64_t rows = logits.size(0);
+  return divergence_gradient(
+      logits,
+      {{.indices = tokens_[sequence].narrow(0, first + 1, rows).unsqueeze(-1),
+        .logits = at::zeros({rows, 1}, logits.options()),
+        .log_sum_exp = at::zeros({rows}, logits.options().dtype(at::kDouble))}},
+      /*renormalise=*/false, sums);
 }
 
 at::Tensor push_indices(const at::Tensor& aligned, const at::Tensor& base, PushSubset subset,
@@ -295,27 +249,21 @@ std::vector<TrainingLoss::Term> Distillation::terms() const {
 }
 
 at::Tensor Distillation::backward(const at::Tensor& logits, std::int64_t sequence,
-                                  std::int64_t first, std::vector<double>& sums) const {
-  std::vector<SubsetKl> parts;
-  const std::vector<Term> all = terms();
-  for (std::size_t i = 0; i < all.size(); ++i)
-    parts.emplace_back(i == 0 ? targets_.teacher : targets_.base, options_.renormalise,
-                       all[i].weight, logits, sequence, first);
-  at::Tensor gradient, log_sum_exp;
-  if (options_.renormalise) {
-    gradient = at::zeros(logits.sizes(), logits.options().dtype(wide_type(logits)));
-  } else {
-    const Exponentials e = exponentials(logits);
-    log_sum_exp = e.log_sum_exp;
-    at::Tensor mass = parts[0].mass();
-    for (std::size_t i = 1; i < parts.size(); ++i) mass = mass + parts[i].mass();
-    gradient = e.values.mul_((mass / e.sum).to(e.values.scalar_type()));
+                                  std::int64_t first, at::Tensor& sums) const {
+  std::vector<DivergenceFrom> from;
+  for (const Term& term : terms()) {
+    const SubsetTargets& targets = from.empty() ? targets_.teacher : targets_.base;
+    auto rows = [&](const at::Tensor& all) {
+      return all[sequence].narrow(0, first, logits.size(0));
+    };
+    DivergenceFrom each{.logits = rows(targets.logits),
+                        .log_sum_exp = rows(targets.log_sum_exp),
+                        .weight = term.weight};
+    if (targets.indices.defined())
+      each.indices = unpacked_indices(rows(targets.indices), targets.indices.device());
+    from.push_back(std::move(each));
   }
-  for (std::size_t i = 0; i < parts.size(); ++i) {
-    sums[i] += parts[i].value(log_sum_exp);
-    parts[i].add_gradient(gradient);
-  }
-  return gradient.to(logits.scalar_type());
+  return divergence_gradient(logits, from, options_.renormalise, sums);
 }
 
 }  // namespace harness

@@ -35,10 +35,11 @@ class TrainingLoss {
   /// @param logits   [n, vocabulary] of consecutive positions, in the model's dtype
   /// @param sequence of the calibration text
   /// @param first    position of the first row of logits
-  /// @param sums     one a term: what these positions add to it
+  /// @param sums     float64 [terms], where the logits are: what these positions add to each is
+  ///                 added, and on CUDA not waited for
   /// @return the gradient of the weighted sum, of the shape and dtype of logits
   virtual at::Tensor backward(const at::Tensor& logits, std::int64_t sequence, std::int64_t first,
-                              std::vector<double>& sums) const = 0;
+                              at::Tensor& sums) const = 0;
 };
 
 /// Next-token cross entropy on the calibration text (SpinQuant).
@@ -49,7 +50,7 @@ class CrossEntropy : public TrainingLoss {
   std::vector<Term> terms() const override { return {{"cross_entropy", 1}}; }
   std::int64_t positions(std::int64_t length) const override { return length - 1; }
   at::Tensor backward(const at::Tensor& logits, std::int64_t sequence, std::int64_t first,
-                      std::vector<double>& sums) const override;
+                      at::Tensor& sums) const override;
 
  private:
   at::Tensor tokens_;
@@ -110,9 +111,9 @@ class KeptTargets {
 };
 
 /// Those targets, cut out of what earlier calls have kept in `folder` for the same models and text,
-/// else made and kept. Kept are the 1024 most of the teacher and of the push, or more where more are
-/// asked for: the k most of them are those of any smaller k, so that one pass of each model serves
-/// every arm of a sweep over k and alpha.
+/// else made and kept. Kept are the 1024 most of the teacher and of the push, or more where more
+/// are asked for: the k most of them are those of any smaller k, so that one pass of each model
+/// serves every arm of a sweep over k and alpha.
 /// @param inputs     digest of the models and the text
 /// @param vocabulary of the models
 /// @param make       gives the targets of wider options
@@ -135,7 +136,7 @@ class Distillation : public TrainingLoss {
       : targets_(std::move(targets)), options_(options) {}
   std::vector<Term> terms() const override;
   at::Tensor backward(const at::Tensor& logits, std::int64_t sequence, std::int64_t first,
-                      std::vector<double>& sums) const override;
+                      at::Tensor& sums) const override;
 
  private:
   DistillationTargets targets_;

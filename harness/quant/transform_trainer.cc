@@ -184,32 +184,38 @@ class Training {
   /// @param step counted from 1
   void train_step(std::int64_t step) {
     const RotationTraining& options = training_.rotation;
-    std::vector<double> sums(terms_.size(), 0.0);
+    const auto terms = static_cast<std::int64_t>(terms_.size());
+    // The terms, and behind them the squares of the gradient: read from the device once a step.
+    at::Tensor found =
+        at::zeros({terms + 1}, at::TensorOptions(at::kDouble).device(model_.device()));
+    at::Tensor on_device = found.slice(0, 0, terms), squares = found[terms];
     for (Parameter& p : parameters_.all())
       for (at::Tensor& leaf : p.leaves) leaf.mutable_grad().reset();
     try {
       for (std::int64_t i = 0; i < options.accumulate; ++i)
-        backward(batch((step - 1) * options.accumulate + i), sums);
+        backward(batch((step - 1) * options.accumulate + i), on_device);
     } catch (const NotFinite& overflow) {
       if (step == 1) throw;  // the model or the text, not the training
       throw TransformDiverged(hooks_.what, step, overflow.what());
     }
     const double count =
         static_cast<double>(options.accumulate * options.batch * loss_.positions(tokens_.size(1)));
+
+    const at::NoGradGuard no_gradients;
+    std::vector<at::Tensor> gradients;
+    for (const Parameter& p : parameters_.all()) {
+      gradients.push_back(gradient_of(p).div_(count));
+      squares.add_(gradients.back().square().sum(at::kDouble));
+    }
+    const at::Tensor here = found.cpu();
+    const double* read = here.const_data_ptr<double>();
+    std::vector<double> sums(read, read + terms);
     double total = 0;
     for (std::size_t i = 0; i < terms_.size(); ++i) {
       sums[i] /= count;
       total += terms_[i].weight * sums[i];
     }
-
-    const at::NoGradGuard no_gradients;
-    std::vector<at::Tensor> gradients;
-    double squares = 0;
-    for (const Parameter& p : parameters_.all()) {
-      gradients.push_back(gradient_of(p).div_(count));
-      squares += gradients.back().square().sum(at::kDouble).item<double>();
-    }
-    const double norm = std::sqrt(squares);
+    const double norm = std::sqrt(read[terms]);
     // HF's Trainer: full at the first step, and a step's share less with each.
     const double left = 1 - static_cast<double>(step - 1) / static_cast<double>(options.steps);
     point("loss", step, total);
@@ -259,7 +265,7 @@ class Training {
   /// Adds the terms and the parameters' gradients of all positions of some sequences. A block's
   /// graph, which holds its weights, lives only while the block is visited; its input is kept. The
   /// forward pass records a graph too and drops it, so that both passes run the same kernels.
-  void backward(const at::Tensor& sequences, std::vector<double>& sums) {
+  void backward(const at::Tensor& sequences, at::Tensor& sums) {
     const at::AutoGradMode with_gradients(true);
     const Rope rope = model_.rope(tokens_.size(1));
     at::Tensor x = model_.embed(tokens_.index_select(0, sequences));
@@ -288,8 +294,7 @@ class Training {
   }
 
   /// From the last block's output to the loss and back to it, a chunk of logits at a time.
-  at::Tensor backward_head(const at::Tensor& x, const at::Tensor& sequences,
-                           std::vector<double>& sums) {
+  at::Tensor backward_head(const at::Tensor& x, const at::Tensor& sequences, at::Tensor& sums) {
     const LlamaConfig& config = model_.config();
     const at::Tensor last = x.set_requires_grad(true);
     const at::Tensor states = rms_norm(last, model_.final_norm(), config.rms_norm_eps);

@@ -51,6 +51,7 @@ class Rtn : public Method {
       at::Tensor& weight = linear->weight;
       const QuantizedWeight quantized =
           quantize_weight(weight, spec, config_.mse_clip, name + ".weight");
+      check_quantized(weight.device());
       context.record.weight(name + ".weight", quantized);
       const at::Tensor rounded = quantized.dequantize(weight.scalar_type());
       context.record.curve("weight_snr_db/" + part, static_cast<std::int64_t>(layer),

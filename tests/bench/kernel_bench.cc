@@ -399,9 +399,9 @@ void distillation(benchmark::State& state, at::ScalarType dtype) {
   const Distillation loss({subset_targets(teacher, pull), subset_targets(base, push)}, options);
   double our_loss = 0, eager_loss = 0;
   auto ours = [&] {
-    std::vector<double> sums(2, 0.0);
+    at::Tensor sums = at::zeros({2}, at::kDouble);
     at::Tensor gradient = loss.backward(student, 0, 0, sums);
-    our_loss = sums[0] - options.alpha * sums[1];
+    our_loss = sums[0].item<double>() - options.alpha * sums[1].item<double>();
     return gradient;
   };
   auto eager = [&] {

@@ -21,6 +21,7 @@
 
 #include "harness/core/memory.h"
 #include "harness/core/provenance.h"
+#include "harness/kernels/divergence.h"
 #include "harness/kernels/hadamard.h"
 #include "harness/kernels/ops.h"
 #include "harness/kernels/straight_through.h"
@@ -290,6 +291,18 @@ void kernels(const Scale& scale) {
     auto nll = [&](const at::Tensor& v) {
       return token_nll(v, targets.slice(0, 0, v.size(0)).to(v.device()));
     };
+    // As AAQ's released code has it, with one p in both terms: any will do.
+    const at::Tensor subset = std::get<1>(logits.topk(std::min<std::int64_t>(500, vocabulary), -1));
+    const at::Tensor aim = at::randn(subset.sizes(), options);
+    auto divergence = [&](const at::Tensor& v) {
+      DivergenceFrom from{.indices = subset.slice(0, 0, v.size(0)).to(v.device()),
+                          .logits = aim.slice(0, 0, v.size(0)).to(v.device())};
+      from.log_sum_exp = at::logsumexp(from.logits.to(at::kFloat), {-1});
+      DivergenceFrom away = from;
+      away.weight = -0.75;
+      at::Tensor sums = at::zeros({2}, v.options().dtype(at::kDouble));
+      return divergence_gradient(v, {from, away}, /*renormalise=*/false, sums);
+    };
     auto codes = [&](const at::Tensor& v) {
       return quantize_weight(v, of_weight, true, "w").codes;
     };
@@ -311,7 +324,8 @@ void kernels(const Scale& scale) {
         {"rms_norm", [&](const at::Tensor& v) { return norm(v, {}); }, x, 2},
         {"swiglu_and_copy", [&](const at::Tensor& v) { return product(v, {}); }, wide, 5},
         {"rotate", [&](const at::Tensor& v) { return rotation(v, {}); }, x, 2},
-        {"token_nll", nll, logits, 1}};
+        {"token_nll", nll, logits, 1},
+        {"distillation_loss", divergence, logits, 2}};
     for (const FusedCase& each : fused) cases.push_back(each.kernel());
     for (const KernelCase& each : cases) {
       const at::AutoGradMode recording(false);

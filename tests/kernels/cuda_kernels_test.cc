@@ -9,12 +9,16 @@
 
 #include <functional>
 #include <limits>
+#include <utility>
 #include <vector>
 
+#include "harness/kernels/divergence.h"
 #include "harness/kernels/hadamard.h"
 #include "harness/kernels/ops.h"
 #include "harness/kernels/straight_through.h"
 #include "harness/kernels/transformer_ops.h"
+#include "harness/quant/gptq.h"
+#include "tests/kernels/divergence_reference.h"
 #include "tests/support/support.h"
 
 namespace harness {
@@ -84,6 +88,8 @@ TEST_F(CudaKernels, TheCheckNamesTheFirstTensorThatIsNotFinite) {
   }
   EXPECT_THAT(test::error_of([&] { fake_quantize_weight(bad, spec, "a weight"); }),
               testing::HasSubstr("a weight"));
+  quantize_weight(bad, spec, true, "codes of a weight");
+  EXPECT_THAT(test::error_of(check), testing::HasSubstr("codes of a weight"));
 }
 
 TEST_F(CudaKernels, TokenNllAgreesWithTheCpu) {
@@ -95,6 +101,72 @@ TEST_F(CudaKernels, TokenNllAgreesWithTheCpu) {
       EXPECT_TRUE(at::allclose(token_nll(logits.to(at::kCUDA), targets.to(at::kCUDA)).cpu(),
                                token_nll(logits, targets), 2e-6, 2e-6));
     }
+}
+
+TEST_F(CudaKernels, TokenNllOfATargetOutsideTheVocabularyIsNan) {
+  const at::Tensor logits = random({3, 50}, 3).to(at::kCUDA);
+  const at::Tensor nll = token_nll(logits, at::tensor({50, 7, -1}, at::kLong).to(at::kCUDA)).cpu();
+  EXPECT_TRUE(at::equal(nll.isnan(), at::tensor({true, false, true})));
+  EXPECT_THAT(test::error_of([&] {
+                token_nll(logits, at::tensor({1, 50, 2}, at::kLong));
+              }),
+              testing::HasSubstr("target 50 at index 1"));
+}
+
+// Subsets on the device and on the CPU, rows of less than a tile and of many, more rows than blocks
+// at once.
+TEST_F(CudaKernels, DivergencesAreTheDefinition) {
+  for (at::ScalarType dtype : kDtypes)
+    for (const auto& [rows, vocabulary] :
+         std::vector<std::pair<std::int64_t, std::int64_t>>{{3, 1}, {300, 1025}, {5, 128256}})
+      for (std::int64_t k : {1, 500, 0})
+        for (bool renormalise : {false, true}) {
+          if (k > vocabulary) continue;
+          const auto given = test::DivergenceCase::random(dtype, rows, vocabulary, k, k, 15);
+          const at::Tensor logits = given.logits.to(at::kCUDA);
+          std::vector<DivergenceFrom> there = given.terms;
+          if (there[0].indices.defined()) there[0].indices = there[0].indices.to(at::kCUDA);
+          there[0].logits = there[0].logits.to(at::kCUDA);
+          at::Tensor sums = at::zeros({2}, logits.options().dtype(at::kDouble));
+          const at::Tensor found = divergence_gradient(logits, there, renormalise, sums);
+          EXPECT_TRUE(test::is_reference(given, renormalise, found.cpu(), sums.cpu()))
+              << k << " of " << vocabulary << ", " << renormalise;
+          at::Tensor again = at::zeros_like(sums);
+          EXPECT_TRUE(at::equal(divergence_gradient(logits, there, renormalise, again), found));
+          EXPECT_TRUE(at::equal(again, sums));
+        }
+}
+
+// Of one factor the scales and the first block of columns have the CPU's bits; the products behind
+// a block are libraries', so of the columns after it it is what they lose that holds.
+TEST_F(CudaKernels, GptqIsTheCpus) {
+  for (at::ScalarType dtype : {at::kFloat, at::kDouble})
+    for (bool symmetric : {false, true})
+      for (std::int64_t group : {0, 32, 80})
+        for (bool act_order : {false, true}) {
+          const std::int64_t rows = 333, columns = 480, block = 128;
+          const at::Tensor weight = random({rows, columns}, 16).to(dtype);
+          const at::Tensor x = random({2 * columns, columns}, 17).to(dtype);
+          // In another order, scales from columns as they are would bring the products' roundings
+          // into the first block.
+          const GptqOptions options{.act_order = act_order, .static_groups = act_order};
+          const GptqFactor factor = factor_hessian(x.t().matmul(x), options, "H");
+          const GptqFactor there{factor.order.to(at::kCUDA), factor.upper.to(at::kCUDA),
+                                 factor.dead.to(at::kCUDA), factor.damping};
+          const QuantSpec spec{4, group, symmetric, 1.0};
+          const GptqResult expected = gptq(weight, factor, spec, options, "w");
+          const GptqResult found = gptq(weight.to(at::kCUDA), there, spec, options, "w");
+          const at::Tensor first =
+              factor.order.slice(0, 0, group == 80 && !act_order ? group : block);
+          auto of_block = [&](const GptqResult& result) {
+            return result.weight.codes.cpu().index_select(1, first);
+          };
+          EXPECT_TRUE(at::equal(of_block(found), of_block(expected)));
+          if (group == 0) {
+            EXPECT_TRUE(at::equal(found.weight.scales.cpu(), expected.weight.scales));
+          }
+          EXPECT_NEAR(found.loss / expected.loss, 1, dtype == at::kDouble ? 1e-9 : 1e-3);
+        }
 }
 
 /// A rounding step of a dtype, from 1 to the next value, and that of the arithmetic on it.

@@ -146,30 +146,30 @@ TEST(GptqSameBits, EveryImplementationAndEveryShareOfTheRows) {
     const std::int64_t count = 1 + static_cast<std::int64_t>(random() % unsigned(updated));
     const auto values = static_cast<std::size_t>(updated * rows);
     std::vector<float> rest(values), upper(static_cast<std::size_t>(updated * updated)),
-        scale(static_cast<std::size_t>(rows)), zero(scale.size());
+        scale(static_cast<std::size_t>(2 * rows)), zero(scale.size());  // of two groups
     for (float& value : rest) value = uniform();
     for (float& value : upper) value = uniform();
     for (std::int64_t j = 0; j < updated; ++j)
       upper[static_cast<std::size_t>(j * updated + j)] = 1.5f + uniform();
     for (float& value : scale) value = 0.2f + 0.1f * uniform();
     for (float& value : zero) value = static_cast<float>(random() % 16u);
-    const std::vector<const float*> scales(static_cast<std::size_t>(count), scale.data()),
-        zeros(scales.size(), zero.data());
     auto run = [&](const CpuKernels& kernels, std::int64_t split) {
       std::vector<float> all = rest;
       all.resize(3 * values);  // rest, codes, errors
-      const GptqColumns part{.rows = rows,
-                             .count = count,
-                             .updated = updated,
-                             .rest = all.data(),
-                             .codes = all.data() + values,
-                             .errors = all.data() + 2 * values,
-                             .upper = upper.data(),
-                             .upper_stride = updated,
-                             .scales = scales.data(),
-                             .zeros = trial % 2 ? zeros.data() : nullptr,
-                             .lowest = trial % 2 ? 0.0f : -8.0f,
-                             .highest = trial % 2 ? 15.0f : 7.0f};
+      GptqColumns<float> part{.rows = rows,
+                              .count = count,
+                              .updated = updated,
+                              .rest = all.data(),
+                              .codes = all.data() + values,
+                              .errors = all.data() + 2 * values,
+                              .upper = upper.data(),
+                              .upper_stride = updated,
+                              .scales = scale.data(),
+                              .zeros = trial % 2 ? zero.data() : nullptr,
+                              .group = {},
+                              .lowest = trial % 2 ? 0.0f : -8.0f,
+                              .highest = trial % 2 ? 15.0f : 7.0f};
+      for (std::int64_t j = 0; j < count; ++j) part.group[j] = j % 3 == 1;
       kernels.gptq_columns(part, 0, split);
       kernels.gptq_columns(part, split, rows);
       return all;

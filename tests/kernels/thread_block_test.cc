@@ -5,15 +5,20 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 #include <c10/core/InferenceMode.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
+#include <memory>
 #include <numeric>
 #include <random>
 
+#include "harness/kernels/cpu_kernels.h"
+#include "harness/kernels/divergence_block.h"
+#include "harness/kernels/gptq_block.h"
 #include "harness/kernels/gradient_block.h"
 #include "harness/kernels/hadamard.h"
 #include "harness/kernels/hadamard_block.h"
@@ -23,6 +28,7 @@
 #include "harness/kernels/straight_through.h"
 #include "harness/kernels/transformer_block.h"
 #include "harness/kernels/transformer_ops.h"
+#include "tests/kernels/divergence_reference.h"
 
 namespace harness::kernels {
 namespace {
@@ -266,6 +272,98 @@ TYPED_TEST(ThreadBlock, RowStepsAreOneAfterTheOther) {
     changed(x, false, true, false);
     changed(x, true, true, false);
   }
+}
+
+// Rows of less than a tile, and of more; subsets that no thread, some or all have a value of.
+TYPED_TEST(ThreadBlock, DivergencesAreTheDefinition) {
+  using T = TypeParam;
+  for (const std::int64_t vocabulary : {1, 40, 1025, 9001})
+    for (const std::int64_t k : {1, 7, 1500, 0})
+      for (const bool renormalise : {false, true}) {
+        if (k > vocabulary) continue;
+        const std::int64_t rows = 2;
+        auto given = test::DivergenceCase::random(this->kDtype, rows, vocabulary, k, k, 1);
+        at::Tensor found = this->unwritten(given.logits);
+        at::Tensor values = at::full({rows, 2}, NAN, at::kDouble);
+        const Divergences d = test::arguments_of(given, renormalise);
+        const auto shared = std::make_unique<DivergenceShared<Compute<T>>>();
+        for (std::int64_t row = 0; row < rows; ++row)
+          divergences_of_row(ShuffledBlock(kMostThreads), this->data(given.logits), d,
+                             this->output(found), values.mutable_data_ptr<double>(), row, *shared);
+        EXPECT_TRUE(test::is_reference(given, renormalise, found, values.sum(0)))
+            << k << " of " << vocabulary << ", " << renormalise;
+      }
+}
+
+/// A part of a weight in GPTQ's hands: two groups' grids, more columns than are quantized.
+template <class C>
+struct GptqPart {
+  static constexpr at::ScalarType kDtype = Stored<C>::kDtype;
+  at::Tensor rest, codes, errors, upper, scales, zeros;
+  GptqColumns<C> columns = {};
+
+  GptqPart(std::int64_t rows, std::int64_t count, std::int64_t updated, bool symmetric) {
+    at::Generator generator = at::detail::createCPUGenerator(11);
+    auto random = [&](std::int64_t n, std::int64_t m) {
+      return at::randn({n, m}, generator, at::kDouble);
+    };
+    auto stored = [](const at::Tensor& x) { return x.to(kDtype).contiguous(); };
+    rest = stored(random(updated, rows));
+    codes = at::full({count, rows}, NAN, kDtype);
+    errors = codes.clone();
+    upper = stored(0.2 * random(updated, updated + 3));
+    upper.diagonal().copy_(random(1, updated)[0].abs() + 0.5);
+    scales = stored(random(2, rows).abs() * 0.2 + 0.01);
+    zeros = stored(random(2, rows).abs().mul(4).round());
+    columns.rows = rows;
+    columns.count = count;
+    columns.updated = updated;
+    columns.rest = rest.mutable_data_ptr<C>();
+    columns.codes = codes.mutable_data_ptr<C>();
+    columns.errors = errors.mutable_data_ptr<C>();
+    columns.upper = upper.const_data_ptr<C>();
+    columns.upper_stride = upper.size(1);
+    columns.scales = scales.const_data_ptr<C>();
+    columns.zeros = symmetric ? nullptr : zeros.const_data_ptr<C>();
+    columns.lowest = static_cast<C>(symmetric ? -8 : 0);
+    columns.highest = columns.lowest + C(15);
+    for (std::int64_t j = 0; j < count; ++j) columns.group[j] = j < count / 2 ? 1 : 0;
+  }
+
+  void by_blocks(int threads) {
+    std::vector<C> memory(static_cast<std::size_t>(kGptqColumns * threads));
+    for (std::int64_t row = 0; row < columns.rows; row += threads)
+      gptq_of_rows(ShuffledBlock(threads), columns, row, memory.data());
+  }
+  void expect_same(const GptqPart& other, const std::string& what) const {
+    EXPECT_TRUE(at::equal(codes, other.codes)) << what;
+    EXPECT_TRUE(at::equal(errors, other.errors)) << what;
+    EXPECT_TRUE(at::equal(rest.slice(0, columns.count), other.rest.slice(0, columns.count)))
+        << what;
+  }
+};
+
+TEST(GptqBlock, HasTheBitsOfTheLanes) {
+  for (const std::int64_t rows : {1, 33, 70})
+    for (const auto& [count, updated] :
+         std::vector<std::array<std::int64_t, 2>>{{1, 1}, {20, 57}, {128, 128}})
+      for (const bool symmetric : {false, true}) {
+        const std::string what = fmt::format("{} rows, {} of {} columns", rows, count, updated);
+        GptqPart<float> block(rows, count, updated, symmetric);
+        block.by_blocks(32);
+        for (const CpuKernels* kernels : supported_cpu_kernels()) {
+          GptqPart<float> lanes(rows, count, updated, symmetric);
+          kernels->gptq_columns(lanes.columns, 0, rows);
+          block.expect_same(lanes, what + ", " + kernels->name);
+        }
+        // float64 on the CPU has the same form, a row at a time: gptq_test.cc has it beside the
+        // formula.
+        GptqPart<double> wide(rows, count, updated, symmetric);
+        GptqPart<double> alone(rows, count, updated, symmetric);
+        wide.by_blocks(32);
+        alone.by_blocks(1);
+        wide.expect_same(alone, what);
+      }
 }
 
 TYPED_TEST(ThreadBlock, NanStaysNan) {

@@ -265,14 +265,14 @@ TEST(TransformTrainer, GradientNormIsThatOfTheWholeGraph) {
   }
   const at::Tensor logits =
       logits_of(*setting.model, setting.tokens.slice(0, 0, 2), whole, setting.format);
-  std::vector<double> sums(1, 0.0);
+  at::Tensor sums = at::zeros({1}, at::kDouble);
   const at::Tensor by_logits = at::stack({setting.loss->backward(logits[0].detach(), 0, 0, sums),
                                           setting.loss->backward(logits[1].detach(), 1, 0, sums)});
   logits.backward(by_logits / 24);
   double squares = 0;
   for (const at::Tensor& each : leaves) squares += each.grad().square().sum().item<double>();
   EXPECT_NEAR(setting.curve.at("gradient_norm").at(1), std::sqrt(squares), 1e-12);
-  EXPECT_NEAR(setting.curve.at("pull").at(1), sums[0] / 24, 1e-12);
+  EXPECT_NEAR(setting.curve.at("pull").at(1), sums[0].item<double>() / 24, 1e-12);
 }
 
 TEST(TransformTrainer, AccumulatedBatchesAreOneLargeBatch) {
@@ -380,8 +380,8 @@ class Runaway : public TrainingLoss {
   explicit Runaway(double value) : value_(value) {}
   std::vector<Term> terms() const override { return {{"pull", 1}}; }
   at::Tensor backward(const at::Tensor& logits, std::int64_t, std::int64_t,
-                      std::vector<double>& sums) const override {
-    sums[0] += static_cast<double>(logits.size(0)) * (calls_++ < 4 ? 1.0 : value_);
+                      at::Tensor& sums) const override {
+    sums.add_(static_cast<double>(logits.size(0)) * (calls_++ < 4 ? 1.0 : value_));
     return at::ones_like(logits);
   }
 
