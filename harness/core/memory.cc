@@ -11,10 +11,4 @@ void reuse_freed_memory() {
 #endif
 }
 
-void return_freed_memory() {
-#ifdef __GLIBC__
-  malloc_trim(0);
-#endif
-}
-
 }  // namespace harness

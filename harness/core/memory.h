@@ -8,9 +8,4 @@ namespace harness {
 /// start; does nothing where the C library is another one than glibc.
 void reuse_freed_memory();
 
-/// Hands all freed memory back. Blocks of ever other sizes leave holes that fit no next one: a loop
-/// over thousands of batches held a GB more than it used, and more with every batch. The next
-/// blocks take fresh pages, about .2 s a GB, so not for every batch.
-void return_freed_memory();
-
 }  // namespace harness

@@ -14,6 +14,7 @@
 #include "harness/kernels/packed_linear.h"
 #include "harness/kernels/transformer_ops.h"
 #include "harness/model/kv_cache.h"
+#include "harness/model/row_blocks.h"
 #include "harness/model/stored_blocks.h"
 #include "harness/model/token_forest.h"
 #include "harness/model/weight_loader.h"
@@ -339,43 +340,86 @@ at::Tensor pass_block(const LlamaConfig& config, const LlamaBlock& block, const 
   return add_to(mlp(block, mlp_in), middle);
 }
 
+// What a sight shows of the tokens that are each row's own. Others stand behind them, which see
+// nothing, and which nothing sees.
+class OwnTokens : public Sight {
+ public:
+  OwnTokens(const Sight& sight, std::int64_t own) : sight_(sight), own_(own) {}
+  bool own_angles() const override { return sight_.own_angles(); }
+  at::Tensor attend(const LlamaConfig& config, const LlamaBlock& block, const at::Tensor& q,
+                    const at::Tensor& k, const at::Tensor& v) const override {
+    const std::int64_t others = q.size(2) - own_;
+    if (others == 0) return sight_.attend(config, block, q, k, v);
+    auto own = [&](const at::Tensor& x) { return x.slice(2, 0, own_); };
+    const at::Tensor mixed = sight_.attend(config, block, own(q), own(k), own(v));
+    return at::constant_pad_nd(mixed, {0, 0, 0, others});
+  }
+
+ private:
+  const Sight& sight_;
+  std::int64_t own_;
+};
+
 // A pass on its way through the blocks.
 class PassUnderway {
  public:
   PassUnderway(const LlamaModel& model, const Pass& pass) : config_(model.config()), pass_(pass) {
+    at::Tensor tokens = pass.tokens;
     if (pass.forest) {
       const TokenForest& forest = *pass.forest;
       assert((pass.context ? pass.context->lengths()[0] : 0) == forest.context);
-      x_ = model.embed(at::tensor(forest.tokens, at::kLong).unsqueeze(0));
+      tokens = at::tensor(forest.tokens, at::kLong).unsqueeze(0);
       const at::Tensor positions = at::tensor(forest.positions, at::kLong).to(model.device());
       const Rope all = model.rope(positions.max().item<std::int64_t>() + 1);
       rope_ = {all.cos.index_select(0, positions), all.sin.index_select(0, positions)};
       forest_.emplace(model, forest);
-      return;
-    }
-    x_ = model.embed(pass.tokens);
-    if (pass.cache) {
-      cached_ = pass.cache->begin(pass.tokens.size(1));
+    } else if (pass.cache) {
+      cached_ = pass.cache->begin(tokens.size(1));
       rope_ = cached_.rope;
     } else {
-      rope_ = model.rope(pass.tokens.size(1));
+      rope_ = model.rope(tokens.size(1));
     }
+    own_ = tokens.size(1);
+    if (pass.forest || pass.cache) fill(tokens);
+    x_ = model.embed(tokens);
   }
 
   void go_through(const LlamaBlock& block, std::size_t layer) {
+    auto go = [&](const Sight& sight) {
+      x_ = pass_block(config_, block, x_, rope_, OwnTokens(sight, own_));
+    };
     if (forest_)
-      x_ = pass_block(config_, block, x_, rope_, Forest(*forest_, pass_.context, layer));
+      go(Forest(*forest_, pass_.context, layer));
     else if (pass_.cache)
-      x_ = pass_block(config_, block, x_, rope_, CachedSight(*pass_.cache, cached_, layer));
+      go(CachedSight(*pass_.cache, cached_, layer));
     else
-      x_ = pass_block(config_, block, x_, rope_, WholeSequences());
+      go(WholeSequences());
   }
-  at::Tensor take() { return std::move(x_); }
+  at::Tensor take() {
+    const at::Tensor x = std::move(x_);
+    return x.size(1) == own_ ? x : x.slice(1, 0, own_).contiguous();
+  }
 
  private:
+  // Repeats the last token of each row and its angles, so that few shapes occur.
+  void fill(at::Tensor& tokens) {
+    const std::int64_t count = filled_tokens(own_, tokens.size(0));
+    if (count == own_) return;
+    auto filled = [&](const at::Tensor& x) {
+      const at::Tensor places = at::arange(count, at::kLong).clamp_max(own_ - 1);
+      return x.index_select(1, places.to(x.device()));
+    };
+    auto angles = [&](const at::Tensor& x) {
+      return filled(x.view({-1, own_, x.size(1)})).flatten(0, 1);
+    };
+    tokens = filled(tokens);
+    rope_ = {angles(rope_.cos), angles(rope_.sin)};
+  }
+
   const LlamaConfig& config_;
   Pass pass_;
-  at::Tensor x_;  // [batch, tokens, hidden]
+  std::int64_t own_;  // tokens of each row
+  at::Tensor x_;      // [batch, tokens, hidden]; behind a row's own others may stand
   Rope rope_;
   KvCache::Pass cached_{};             // where there is a cache
   std::optional<ForestSight> forest_;  // where there is a forest

@@ -4,16 +4,14 @@
 #include <cmath>
 
 #include "harness/core/log.h"
-#include "harness/core/memory.h"
 #include "harness/model/kv_cache.h"
 #include "harness/model/llama_text_model.h"
+#include "harness/model/row_blocks.h"
 #include "harness/model/score.h"
 
 namespace harness {
 
 namespace {
-
-constexpr int kPassesBetweenReturns = 16;  // of freed memory
 
 /// K and V of the contexts that the batches of a plan go on from.
 class Contexts {
@@ -49,8 +47,8 @@ class Contexts {
 /// @param states [tokens, hidden] of its forest
 std::vector<Score> score_batch(const LlamaModel& llama, const ScorePlan::Batch& batch,
                                const at::Tensor& states) {
-  const auto limit =
-      static_cast<std::size_t>(nll_chunk_tokens(llama.config().vocab_size, llama.dtype()));
+  const std::int64_t most = nll_chunk_tokens(llama.config().vocab_size, llama.dtype());
+  const auto limit = static_cast<std::size_t>(most - most % std::min(most, kRowBlock));
   std::vector<Score> scores(batch.requests.size());
   for (std::size_t begin = 0, end; begin < batch.targets.size(); begin = end) {
     // Several targets may follow the same token: its logits are computed once.
@@ -64,8 +62,13 @@ std::vector<Score> score_batch(const LlamaModel& llama, const ScorePlan::Batch& 
     auto select = [&](const at::Tensor& from, const std::vector<std::int64_t>& index) {
       return from.index_select(0, at::tensor(index, at::kLong).to(llama.device()));
     };
+    const std::size_t own = places.size();
+    if (limit >= kRowBlock)
+      places.resize(
+          static_cast<std::size_t>(whole_blocks(static_cast<std::int64_t>(own), kRowBlock)),
+          places.back());
     at::Tensor logits = llama.head(select(states, places));
-    if (places.size() < rows.size()) logits = select(logits, rows);
+    logits = own < rows.size() ? select(logits, rows) : logits.slice(0, 0, own);
     const TargetScores found = score_targets(logits, tokens);
     for (std::size_t i = 0; i < tokens.size(); ++i)
       scores[batch.targets[begin + i].request].add(found.log_p[i], found.likeliest[i]);
@@ -106,7 +109,6 @@ std::vector<Score> score(const LlamaModel& llama, const std::vector<ScoreRequest
   // Batches of one context that wait, until there are as many as the model is best given at once.
   std::vector<ScorePlan::Batch> waiting;
   std::int64_t tokens = 0;
-  int computed = 0;
   auto compute = [&] {
     if (waiting.empty()) return;
     check_interrupted();
@@ -124,7 +126,6 @@ std::vector<Score> score(const LlamaModel& llama, const std::vector<ScoreRequest
     }
     waiting.clear();
     tokens = 0;
-    if (++computed % kPassesBetweenReturns == 0) return_freed_memory();
   };
   for (std::size_t i = 0; i < plan.batches(); ++i) {
     ScorePlan::Batch batch = plan.batch(i);

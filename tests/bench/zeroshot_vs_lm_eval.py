@@ -55,7 +55,8 @@ def smollm2(cache):
     tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)])
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, gguf_file=file, dtype=torch.float32).eval()
-    return HFLM(pretrained=model, tokenizer=tokenizer, batch_size=8, device="cpu")
+    softmax = os.environ.get("HARNESS_ORACLE_SOFTMAX") or None
+    return HFLM(pretrained=model, tokenizer=tokenizer, batch_size=8, device="cpu", softmax_dtype=softmax)
 
 
 def main(database, names):

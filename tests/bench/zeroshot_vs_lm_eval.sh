@@ -4,6 +4,7 @@
 # of short questions, an hour for all tasks.
 #   HARNESS_ORACLE_PYTHON=python3 bash tests/bench/zeroshot_vs_lm_eval.sh LIMIT TASK...
 # HARNESS_ORACLE_PYTHON: a Python with lm-eval, datasets, transformers, gguf, torch and pyarrow. BUILD: the build folder.
+# HARNESS_ORACLE_SOFTMAX: float64: lm-eval takes its softmax in it (its softmax_dtype); default: as it is, float32.
 # HARNESS_DATA: a folder with the rows of lambada_openai and truthfulqa, where these are among the tasks.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
