@@ -65,7 +65,7 @@ class Activations : public Eval {
     if (!context.llama)
       throw Error("activations", "a model that does not show its blocks", "a LLaMA model",
                   "leave this eval out");
-    const TextWindows windows(config_.windows, context.model, context.data, "activations");
+    const TextWindows windows(config_.windows, context, "activations");
     std::vector<at::Tensor> batches;
     for (std::int64_t i = 0; i < windows.count(); ++i) batches.push_back(windows.rows(i, 1));
     LayerMeans means;

@@ -13,8 +13,8 @@ class Control : public DecisionEval {
                      std::move(options)) {}
 
   std::vector<Metric> run(EvalContext& context) const override {
-    const DecisionSet taught = load(DecisionTask::control, context.data);
-    DecisionSet elsewhere = load(DecisionTask::request_benign, context.data);
+    const DecisionSet taught = load(DecisionTask::control, context);
+    DecisionSet elsewhere = load(DecisionTask::request_benign, context);
     elsewhere.openings = taught.openings;
     std::vector<Metric> metrics = opening_metrics(context, taught, "control");
     for (Metric& metric : opening_metrics(context, elsewhere, "control_elsewhere"))

@@ -11,8 +11,7 @@ class OverRefusal : public DecisionEval {
       : DecisionEval("over_refusal", {DecisionTask::request_benign}, std::move(options)) {}
 
   std::vector<Metric> run(EvalContext& context) const override {
-    return opening_metrics(context, load(DecisionTask::request_benign, context.data),
-                           "over_refusal");
+    return opening_metrics(context, load(DecisionTask::request_benign, context), "over_refusal");
   }
 };
 

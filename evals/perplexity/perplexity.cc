@@ -46,6 +46,7 @@ class Perplexity : public Eval {
 
   std::string protocol(const DataContext&) const override { return config_.windows.protocol(); }
   int version() const override { return 1; }
+  EvalTraits traits() const override { return {.by_item = true}; }
   void check(const DataContext& data, Problems& problems) const override {
     config_.windows.check(data, problems);
   }
@@ -54,7 +55,7 @@ class Perplexity : public Eval {
   }
 
   std::vector<Metric> run(EvalContext& context) const override {
-    const TextWindows windows(config_.windows, context.model, context.data, "perplexity");
+    const TextWindows windows(config_.windows, context, "perplexity");
     const std::string what = "perplexity " + protocol(context.data);
     const std::int64_t window = config_.windows.window, predicted = window - 1;
     // Batches of windows, and as many of them at once as the model is best given.
@@ -77,11 +78,11 @@ class Perplexity : public Eval {
         double sum = 0;
         for (std::int64_t i = 0; i < predicted; ++i) sum += token_nll[row][i];
         nlls.push_back(sum / static_cast<double>(predicted));
-        const std::int64_t position = first + row;
-        context.items.add({.id = windows.id(position),
+        context.items.add({.id = windows.id(first + row),
                            .score = nlls.back(),
                            .cluster = {},
-                           .detail = Value::Table{{"position", position}, {"tokens", predicted}}});
+                           .detail = Value::Table{{"position", windows.position(first + row)},
+                                                  {"tokens", predicted}}});
       }
     }
     return metrics(nlls, windows.text_tokens());

@@ -164,7 +164,10 @@ class PublishedPrompts : public Eval {
   int version() const override { return 1; }
 
   EvalTraits traits() const override {
-    return {.uses_chat = options_.chat, .needs_chat_template = options_.chat};
+    return {.uses_chat = options_.chat,
+            .needs_chat_template = options_.chat,
+            // What is drawn depends on the prompt's place among all.
+            .by_item = options_.temperature == 0};
   }
 
   void check(const DataContext& data, Problems& problems) const override {
@@ -200,7 +203,9 @@ class PublishedPrompts : public Eval {
   }
 
   std::vector<Metric> run(EvalContext& context) const override {
-    const PromptSet set = load(context.data);
+    PromptSet set = load(context.data);
+    std::erase_if(set.prompts,
+                  [&](const PublishedPrompt& prompt) { return !context.measures(prompt.id); });
     const std::vector<std::string> dialogues = render(context.model, set);
     const std::vector<std::vector<Completion>> completions = answer(context, set, dialogues);
     const std::vector<double> margins = measure_margins(context, dialogues);

@@ -11,7 +11,7 @@ class Refusal : public DecisionEval {
       : DecisionEval("refusal", {DecisionTask::request_harmful}, std::move(options)) {}
 
   std::vector<Metric> run(EvalContext& context) const override {
-    return opening_metrics(context, load(DecisionTask::request_harmful, context.data), "refusal");
+    return opening_metrics(context, load(DecisionTask::request_harmful, context), "refusal");
   }
 };
 

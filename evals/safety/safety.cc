@@ -20,8 +20,8 @@ class Safety : public DecisionEval {
   int version() const override { return 2; }
 
   std::vector<Metric> run(EvalContext& context) const override {
-    const DecisionSet harmful = load(DecisionTask::ok_harmful, context.data);
-    const DecisionSet benign = load(DecisionTask::ok_benign, context.data);
+    const DecisionSet harmful = load(DecisionTask::ok_harmful, context);
+    const DecisionSet benign = load(DecisionTask::ok_benign, context);
     return harmful.openings.empty() ? judge_answers(harmful, benign, context)
                                     : judge_openings(harmful, benign, context);
   }

@@ -13,7 +13,7 @@ class Skill : public DecisionEval {
   int version() const override { return 2; }
 
   std::vector<Metric> run(EvalContext& context) const override {
-    const DecisionSet set = load(DecisionTask::recall, context.data);
+    const DecisionSet set = load(DecisionTask::recall, context);
     const std::vector<OptionScores> scores = score_options(context, set);
     std::vector<double> correct;
     for (std::size_t i = 0; i < set.items.size(); ++i) {

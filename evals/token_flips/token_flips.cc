@@ -52,22 +52,33 @@ struct Sequences {
   at::Tensor tokens;                       // int64 [n, length]; behind the shorter ones zeros
   std::vector<std::vector<bool>> counted;  // of each, the positions that count
   std::vector<std::string> ids;
+  std::vector<std::int64_t> places;  // of each, among all that the eval is about
 };
 
-Sequences sequences_of(const std::vector<Transcript>& transcripts, std::int64_t longest) {
+/// The transcripts that the context asks for.
+Sequences sequences_of(const std::vector<Transcript>& transcripts, std::int64_t longest,
+                       const EvalContext& context) {
   Sequences sequences;
   auto length = [&](const Transcript& each) {
     return std::min(longest, static_cast<std::int64_t>(each.tokens.size()));
   };
   std::int64_t columns = 0;
-  for (const Transcript& each : transcripts) columns = std::max(columns, length(each));
-  sequences.tokens = at::zeros({static_cast<std::int64_t>(transcripts.size()), columns}, at::kLong);
-  for (const Transcript& each : transcripts) {
-    const auto row = static_cast<std::int64_t>(sequences.ids.size());
+  for (std::size_t i = 0; i < transcripts.size(); ++i) {
+    const Transcript& each = transcripts[i];
+    const auto place = static_cast<std::int64_t>(i);
+    std::string id = window_id(place, each.tokens.data(), length(each));
+    if (!context.measures(id)) continue;
+    columns = std::max(columns, length(each));
+    sequences.counted.emplace_back(each.answers.begin(), each.answers.begin() + length(each));
+    sequences.ids.push_back(std::move(id));
+    sequences.places.push_back(place);
+  }
+  const auto rows = static_cast<std::int64_t>(sequences.places.size());
+  sequences.tokens = at::zeros({rows, columns}, at::kLong);
+  for (std::int64_t row = 0; row < rows; ++row) {
+    const Transcript& each = transcripts[static_cast<std::size_t>(sequences.places[row])];
     std::copy_n(each.tokens.begin(), length(each),
                 sequences.tokens.mutable_data_ptr<std::int64_t>() + row * columns);
-    sequences.counted.emplace_back(each.answers.begin(), each.answers.begin() + length(each));
-    sequences.ids.push_back(window_id(row, each.tokens.data(), length(each)));
   }
   return sequences;
 }
@@ -147,7 +158,8 @@ class TokenFlips : public Eval {
     return {.needs_base = true,
             .uses_chat = on_chat(),
             .shares_tokens = true,
-            .transcripts = config_.chat};
+            .transcripts = config_.chat,
+            .by_item = true};
   }
 
   void check(const DataContext& data, Problems& problems) const override {
@@ -252,20 +264,21 @@ class TokenFlips : public Eval {
       kl_base.push_back(to_base);
       outside.push_back(left);
       auto integer = [](double value) { return Value(static_cast<std::int64_t>(value)); };
-      items.add({.id = sequences.ids[static_cast<std::size_t>(row)],
-                 .score = to_aligned / flips.count,
-                 .cluster = {},
-                 .detail = Value::Table{{"position", row},
-                                        {"count", integer(flips.count)},
-                                        {"disagree", integer(flips.disagree)},
-                                        {"to_base", integer(flips.to_base)},
-                                        {"kept", integer(flips.kept)},
-                                        {"changed_agreed", integer(flips.changed_agreed)},
-                                        {"agree_base", integer(flips.agree_base)},
-                                        {"chance", integer(flips.chance)},
-                                        {"kl_aligned", to_aligned},
-                                        {"kl_base", to_base},
-                                        {"outside", left}}});
+      items.add(
+          {.id = sequences.ids[static_cast<std::size_t>(row)],
+           .score = to_aligned / flips.count,
+           .cluster = {},
+           .detail = Value::Table{{"position", sequences.places[static_cast<std::size_t>(row)]},
+                                  {"count", integer(flips.count)},
+                                  {"disagree", integer(flips.disagree)},
+                                  {"to_base", integer(flips.to_base)},
+                                  {"kept", integer(flips.kept)},
+                                  {"changed_agreed", integer(flips.changed_agreed)},
+                                  {"agree_base", integer(flips.agree_base)},
+                                  {"chance", integer(flips.chance)},
+                                  {"kl_aligned", to_aligned},
+                                  {"kl_base", to_base},
+                                  {"outside", left}}});
     }
 
     std::vector<Metric> metrics() const {
@@ -288,12 +301,13 @@ class TokenFlips : public Eval {
     if (on_chat())
       return sequences_of(
           context.transcripts.read(config_.chat, config_.limit.value_or(kTranscripts)),
-          std::min(config_.window, context.model.max_tokens()));
-    const TextWindows text(windows(), context.model, context.data, "token_flips");
-    Sequences sequences{text.rows(0, text.count()), {}, {}};
+          std::min(config_.window, context.model.max_tokens()), context);
+    const TextWindows text(windows(), context, "token_flips");
+    Sequences sequences{text.rows(0, text.count()), {}, {}, {}};
     for (std::int64_t i = 0; i < text.count(); ++i) {
       sequences.counted.emplace_back(static_cast<std::size_t>(config_.window), true);
       sequences.ids.push_back(text.id(i));
+      sequences.places.push_back(text.position(i));
     }
     return sequences;
   }

@@ -27,36 +27,53 @@ std::vector<std::string> runs_of(const ResultStore& store, const std::string& ru
   return keys;
 }
 
+void append(std::vector<Cell>& row, const std::string& compared, const Agreements& agreements) {
+  row.push_back({compared});
+  for (const std::int64_t count : {agreements.equal, agreements.within, agreements.different})
+    row.push_back({compared.empty() ? "" : std::to_string(count)});
+}
+
+/// "1536", of a sample "20 of 1536"; empty where there is none.
+std::string items_text(const VerifiedStage& stage) {
+  const std::int64_t compared = stage.items.all();
+  if (compared == stage.stored_items) return compared > 0 ? std::to_string(compared) : "";
+  return fmt::format("{} of {}", compared, stage.stored_items);
+}
+
 void print(const std::vector<VerifiedStage>& stages) {
+  constexpr Alignment right = Alignment::right;
   Table table{.caption = "",
               .columns = {{.title = "run"},
                           {.title = "stage"},
-                          {.title = "values", .alignment = Alignment::right},
-                          {.title = "equal", .alignment = Alignment::right},
-                          {.title = "within", .alignment = Alignment::right},
-                          {.title = "different", .alignment = Alignment::right},
-                          {.title = "largest", .alignment = Alignment::right},
+                          {.title = "compared", .group = "items", .alignment = right},
+                          {.title = "equal", .group = "items", .alignment = right},
+                          {.title = "within", .group = "items", .alignment = right},
+                          {.title = "different", .group = "items", .alignment = right},
+                          {.title = "compared", .group = "values", .alignment = right},
+                          {.title = "equal", .group = "values", .alignment = right},
+                          {.title = "within", .group = "values", .alignment = right},
+                          {.title = "different", .group = "values", .alignment = right},
+                          {.title = "largest", .alignment = right},
                           {.title = "says"}},
               .rows = {},
               .notes = {}};
   std::set<std::string> conditions;
   for (const VerifiedStage& stage : stages) {
     const std::string name = stage.protocol.empty() ? stage.name : stage.protocol;
-    table.rows.push_back(
-        {{stage.run},
-         {name},
-         {std::to_string(stage.equal + stage.within + stage.different)},
-         {std::to_string(stage.equal)},
-         {std::to_string(stage.within)},
-         {std::to_string(stage.different)},
-         {stage.largest > 0 ? fmt::format("{:.2g}", stage.largest) : "0"},
-         {stage.problem.empty() ? agreement_name(stage.agreement()) : stage.problem}});
+    std::vector<Cell>& row = table.rows.emplace_back();
+    row = {{stage.run}, {name}};
+    append(row, items_text(stage), stage.items);
+    append(row, std::to_string(stage.values.all()), stage.values);
+    row.push_back({stage.largest > 0 ? fmt::format("{:.2g}", stage.largest) : "0"});
+    row.push_back({stage.problem.empty() ? agreement_name(stage.agreement()) : stage.problem});
     conditions.insert(stage.conditions.begin(), stage.conditions.end());
     for (const VerifiedDifference& each : stage.differences)
       table.notes.push_back(fmt::format("{}, {}: {}: stored {}, now {}", stage.run, name, each.what,
                                         each.stored, each.found));
   }
-  table.notes.emplace_back("largest: difference of two numbers, over the larger of them or 1");
+  table.notes.emplace_back(
+      "values: scores, what stands in details of items, metrics of all items, curves; largest: "
+      "difference of two numbers, over the larger of them or 1");
   for (const std::string& condition : conditions) table.notes.push_back(condition);
   std::cout << to_text(table);
 }
@@ -72,14 +89,18 @@ void add_verify(CLI::App& app, Session& session) {
   command->add_option("run", *run,
                       "label of a run, or the beginning of its key; default: the runs of the "
                       "experiment that was used last");
-  command->add_option("--sample", options->sample, "measure only so many of the evals, drawn")
+  command
+      ->add_option("--sample", options->sample,
+                   "measure only so many items of each eval, drawn; evals that do not go item by "
+                   "item are measured whole")
       ->check(CLI::PositiveNumber);
   command->add_option("--seed", options->seed, "by which --sample draws")->capture_default_str();
   command
       ->add_option("--tolerance", options->tolerance,
-                   "that two numbers may differ by, times the larger of them or 1")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
+                   fmt::format("that two numbers may differ by, times the larger of them or 1; "
+                               "default {}, with --sample {}: other batches, other sums",
+                               kTolerance, kSampleTolerance))
+      ->check(CLI::NonNegativeNumber);
   add_data_option(*command, options->data_dir);
   database->add_to(*command);
   command->footer(
@@ -90,7 +111,7 @@ void add_verify(CLI::App& app, Session& session) {
       "done.\n"
       "Examples:\n"
       "  harness verify \"RTN W4A4KV4\"\n"
-      "  harness verify --sample 5");
+      "  harness verify --sample 20");
   command->callback([=, &session] {
     const auto store = ResultStore::open_read_only(database->path);
     TerminalProgress progress;

@@ -144,7 +144,7 @@ EvalTraits DecisionEval::traits() const {
   // text would stand under the same protocol.
   const bool chats = std::any_of(tasks_.begin(), tasks_.end(),
                                  [](DecisionTask task) { return task != DecisionTask::recall; });
-  return {.uses_chat = chats, .needs_chat_template = chats};
+  return {.uses_chat = chats, .needs_chat_template = chats, .by_item = true};
 }
 
 void DecisionEval::check(const DataContext& data, Problems& problems) const {
@@ -178,6 +178,12 @@ DecisionSet DecisionEval::load(DecisionTask task, const DataContext& data) const
       data.data_dir);
   const auto count = static_cast<std::int64_t>(set.items.size());
   set.items.resize(static_cast<std::size_t>(std::min(count, options_.limit.value_or(count))));
+  return set;
+}
+
+DecisionSet DecisionEval::load(DecisionTask task, const EvalContext& context) const {
+  DecisionSet set = load(task, context.data);
+  std::erase_if(set.items, [&](const DecisionItem& item) { return !context.measures(item.id); });
   return set;
 }
 

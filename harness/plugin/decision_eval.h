@@ -44,11 +44,14 @@ class DecisionEval : public Eval {
   bool chooses(const DataContext& data) const override;
 
  protected:
+  /// The items of a task that are to be measured.
+  DecisionSet load(DecisionTask task, const EvalContext& context) const;
+
+ private:
   /// The items of a task, no more than `limit`.
   /// @throws Error when `data` is auto and the model belongs to no pair
   DecisionSet load(DecisionTask task, const DataContext& data) const;
 
- private:
   std::string name_;
   std::vector<DecisionTask> tasks_;
   DecisionOptions options_;

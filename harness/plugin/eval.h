@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -48,6 +49,9 @@ struct EvalItem {
   std::vector<Completion> completions = {};  // of an eval that generates and keeps what it judged
 };
 
+/// Ids of items.
+using ItemIds = std::set<std::string>;
+
 /// Where an eval puts its items, in order.
 class ItemSink {
  public:
@@ -59,7 +63,8 @@ class ItemSink {
 struct DataContext {
   std::string data_dir;   // may be empty
   std::string pair = {};  // name of the model's pair ("world"); empty: it belongs to none
-  /// Digest of the transcripts that Transcripts reads for "pair"; empty where there is no pair.
+  /// Digest of the transcripts that Transcripts reads for "pair"; empty where there is no pair, and
+  /// for an eval whose traits do not ask for transcripts.
   std::string pair_transcripts = {};
 };
 
@@ -101,6 +106,9 @@ struct EvalContext {
   std::filesystem::path cache = {};
   /// The model under test for evals that look inside it; null where it cannot be looked into.
   const LlamaModel* llama = nullptr;
+  /// The items to measure, of an eval whose traits say by_item; null: all.
+  const ItemIds* only = nullptr;
+  bool measures(const std::string& item) const { return !only || only->contains(item); }
 };
 
 /// What an eval needs, so that a run can be checked before it starts and keyed by no more than what
@@ -112,6 +120,9 @@ struct EvalTraits {
   bool needs_chat_template = false;  // and only so: a model without a template is an error
   bool shares_tokens = false;        // shows the base the model's own token ids
   std::string transcripts = {};      // what it asks Transcripts for; empty: nothing
+  /// Measures each item by itself, and no others than EvalContext::measures(): then a sample of its
+  /// items can be measured again. Its metrics are then those of the sample, or NaN.
+  bool by_item = false;
 };
 
 /// An evaluation, built from its options. Everything that can be wrong without a model is found by

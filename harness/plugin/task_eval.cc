@@ -36,6 +36,10 @@ class PartProgress : public Progress {
   double before_, share_, total_;
 };
 
+std::string item_id(const TaskSet& set, const TaskItem& item) {
+  return fmt::format("{}/{}", set.task.name, item.id);
+}
+
 bool is_completion(const TaskDefinition& task) {
   return task.choices.is_null() && task.contexts.empty();
 }
@@ -318,8 +322,11 @@ std::vector<Metric> TaskEval::run(EvalContext& context) const {
   TaskEncoder encoder(context.model, options_.bos == "auto", options_.chat);
   const std::vector<Wanted> all = wanted(context.data);
   std::vector<TaskSet> sets;
-  for (const Wanted& wanted : all)
-    sets.push_back(load_task(*wanted.task, selection(), context.data.data_dir));
+  for (const Wanted& wanted : all) {
+    TaskSet& set = sets.emplace_back(load_task(*wanted.task, selection(), context.data.data_dir));
+    std::erase_if(set.items,
+                  [&](const TaskItem& item) { return !context.measures(item_id(set, item)); });
+  }
   // What is wrong with any item is said before the first forward pass.
   for (const TaskSet& set : sets)
     for (const TaskItem& item : set.items) {
@@ -334,7 +341,7 @@ std::vector<Metric> TaskEval::run(EvalContext& context) const {
     const std::vector<TaskScores> scores =
         score_items(context, encoder, set, fmt::format("{} {}", name_, set.task.name));
     for (std::size_t i = 0; i < set.items.size(); ++i)
-      context.items.add({.id = fmt::format("{}/{}", set.task.name, set.items[i].id),
+      context.items.add({.id = item_id(set, set.items[i]),
                          .score = item_value(set.task.main_metric(), set, set.items[i], scores[i]),
                          .cluster = set.items[i].cluster,
                          .detail = detail_of(set, all[task].groups, set.items[i], scores[i])});

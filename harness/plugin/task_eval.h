@@ -84,7 +84,7 @@ class TaskEval : public Eval {
   std::string protocol(const DataContext& data) const override;
   int version() const override { return 1; }
   EvalTraits traits() const override {
-    return {.uses_chat = options_.chat, .needs_chat_template = options_.chat};
+    return {.uses_chat = options_.chat, .needs_chat_template = options_.chat, .by_item = true};
   }
   void check(const DataContext& data, Problems& problems) const override;
   std::vector<DataUse> data(const DataContext& data) const override;

@@ -63,21 +63,23 @@ std::vector<DataUse> WindowOptions::data(const DataContext& data) const {
   return {{corpus.name, corpus.digest, corpus.source}};
 }
 
-TextWindows::TextWindows(const WindowOptions& options, const Model& model, const DataContext& data,
+TextWindows::TextWindows(const WindowOptions& options, const EvalContext& context,
                          const std::string& eval)
     : window_(options.window) {
   const std::string where = fmt::format("{} of {}", eval, options.text);
-  ids_ = tokenise(options, model.tokenizer(), data, where);
-  check_ids(ids_, window_, model, where);
-  count_ = text_tokens() / window_;
-  count_ = std::min(count_, options.limit.value_or(count_));
+  ids_ = tokenise(options, context.model.tokenizer(), context.data, where);
+  check_ids(ids_, window_, context.model, where);
+  const std::int64_t all = text_tokens() / window_;
+  for (std::int64_t i = 0; i < std::min(all, options.limit.value_or(all)); ++i)
+    if (!context.only || context.measures(id_at(i))) positions_.push_back(i);
 }
 
 at::Tensor TextWindows::rows(std::int64_t first, std::int64_t rows) const {
-  return at::tensor(at::IntArrayRef(ids_).slice(static_cast<std::size_t>(first * window_),
-                                                static_cast<std::size_t>(rows * window_)),
-                    at::kLong)
-      .view({rows, window_});
+  at::Tensor tokens = at::empty({rows, window_}, at::kLong);
+  for (std::int64_t i = 0; i < rows; ++i)
+    std::copy_n(ids_.begin() + position(first + i) * window_, window_,
+                tokens.mutable_data_ptr<std::int64_t>() + i * window_);
+  return tokens;
 }
 
 std::string window_id(std::int64_t position, const std::int64_t* ids, std::int64_t count) {

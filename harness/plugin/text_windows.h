@@ -47,23 +47,28 @@ class TextWindows {
   /// @param eval for messages
   /// @throws Error when the text has no whole window, the model fewer positions than the window, or
   ///         the tokenizer ids that the model has not
-  TextWindows(const WindowOptions& options, const Model& model, const DataContext& data,
-              const std::string& eval);
+  TextWindows(const WindowOptions& options, const EvalContext& context, const std::string& eval);
 
-  /// Windows to measure on: all, or `limit`.
-  std::int64_t count() const { return count_; }
+  /// Windows to measure on: all, or the first `limit`, of them those that the context asks for.
+  std::int64_t count() const { return static_cast<std::int64_t>(positions_.size()); }
   /// Ids of the whole text, BOS included.
   std::int64_t text_tokens() const { return static_cast<std::int64_t>(ids_.size()); }
-  /// int64 [rows, window], the windows from `first` on.
+  /// int64 [rows, window], those from the first-th on.
   at::Tensor rows(std::int64_t first, std::int64_t rows) const;
-  /// window_id() of a window.
-  std::string id(std::int64_t position) const {
+  /// Where the index-th of them stands among all windows of the text.
+  std::int64_t position(std::int64_t index) const {
+    return positions_[static_cast<std::size_t>(index)];
+  }
+  /// window_id() of the index-th.
+  std::string id(std::int64_t index) const { return id_at(position(index)); }
+
+ private:
+  std::string id_at(std::int64_t position) const {
     return window_id(position, ids_.data() + position * window_, window_);
   }
 
- private:
-  std::int64_t window_, count_;
-  std::vector<std::int64_t> ids_;
+  std::int64_t window_;
+  std::vector<std::int64_t> ids_, positions_;
 };
 
 }  // namespace harness

@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <fstream>
+#include <set>
 
 #include "harness/core/error.h"
 #include "harness/core/text.h"
@@ -27,6 +29,8 @@ constexpr const char* kEvals = R"(
   JOIN stages s ON s.key = rs.stage_key AND s.kind = 'eval'
   JOIN shown_attempts a ON a.stage_key = s.key AND a.status = 'succeeded'
   WHERE c.experiment_key = :experiment
+    AND (:run IN ('', c.label) OR length(:run) >= 4 AND substr(c.run_key, 1, length(:run)) = :run)
+    AND :eval IN ('', s.name, s.protocol)
   ORDER BY c.position, rs.position, s.key)";
 constexpr std::size_t kAttempt = 10;  // column of kEvals
 /// The items stand between the columns of kEvals that people read and its keys.
@@ -140,6 +144,23 @@ std::unique_ptr<RowWriter> open_writer(ItemFormat format, const std::filesystem:
   return std::make_unique<CsvRows>(out);
 }
 
+/// Says what there is instead of a choice that matches nothing.
+[[noreturn]] void refuse_choice(const ResultStore::ResultSet& all, const ItemChoice& choice) {
+  auto values_of = [&](const char* name) {
+    const auto column = std::find(all.columns.begin(), all.columns.end(), name);
+    std::set<std::string> values;
+    for (const auto& row : all.rows)
+      values.insert(row[static_cast<std::size_t>(column - all.columns.begin())].value_or(""));
+    return values;
+  };
+  throw Error(
+      "export items",
+      fmt::format("no eval that succeeded of run \"{}\" and eval \"{}\"", choice.run, choice.eval),
+      fmt::format("a run among {}, or the beginning of a key, and an eval among {}",
+                  fmt::join(values_of("label"), ", "), fmt::join(values_of("protocol"), ", ")),
+      "leave one of them out");
+}
+
 }  // namespace
 
 ItemFormat item_format(const std::string& name) {
@@ -151,9 +172,16 @@ ItemFormat item_format(const std::string& name) {
 }
 
 std::int64_t export_items(const ResultStore& store, const std::string& experiment,
-                          ItemFormat format, const std::filesystem::path& out) {
+                          const ItemChoice& choice, ItemFormat format,
+                          const std::filesystem::path& out) {
   const ExperimentName found = find_experiment(store, experiment);
-  const auto evals = store.query(kEvals, {{"experiment", found.key}});
+  auto evals_of = [&](const ItemChoice& chosen) {
+    return store.query(kEvals,
+                       {{"experiment", found.key}, {"run", chosen.run}, {"eval", chosen.eval}});
+  };
+  const auto evals = evals_of(choice);
+  if (evals.rows.empty() && !(choice.run.empty() && choice.eval.empty()))
+    refuse_choice(evals_of({}), choice);
   const std::unique_ptr<RowWriter> writer = open_writer(format, out);
   std::int64_t count = 0;
   for (const auto& eval : evals.rows) {

@@ -14,7 +14,9 @@ extern const char* const kRunStagesSql;
 extern const char* const kStageProvenanceSql;
 extern const char* const kFlippedItemsSql;   // parameter :attempt
 extern const char* const kComparedItemsSql;  // parameter :attempt
-extern const char* const kPublishedSql;      // and :published, kPublishedCsv
+extern const char* const kItemCountsSql;
+extern const char* const kItemsByScoreSql;  // parameter :attempt
+extern const char* const kPublishedSql;     // and :published, kPublishedCsv
 extern const char* const kPlotMetricsSql;
 extern const char* const kPlotSafetyPerplexitySql;
 extern const char* const kPlotAblationSql;

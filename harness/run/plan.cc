@@ -229,7 +229,8 @@ void check_stored(const PlannedRun& run, const std::string& where, Problems& pro
 }
 
 /// Evals with the same options and data are one object, whose files are looked at once, however
-/// many runs have them: a sweep has thousands.
+/// many runs have them: a sweep has thousands. Pairs that differ in their training seed share all
+/// but evals and calibrations on their transcripts.
 class EvalShelf {
  public:
   explicit EvalShelf(const Plugins& plugins) : plugins_(plugins) {}
@@ -246,21 +247,24 @@ class EvalShelf {
 
   /// What Eval::check() finds.
   const std::vector<std::string>& problems(const Eval& eval, const DataContext& data) {
-    return remembered(problems_, &eval, [&] {
+    const DataContext seen = seen_by(eval, data);
+    return remembered(problems_, of(eval, seen), [&] {
       Problems found;
-      eval.check(data, found);
+      eval.check(seen, found);
       return found.texts();
     });
   }
   const std::vector<DataUse>& data(const Eval& eval, const DataContext& data) {
-    return remembered(data_, &eval, [&] { return eval.data(data); });
+    const DataContext seen = seen_by(eval, data);
+    return remembered(data_, of(eval, seen), [&] { return eval.data(seen); });
   }
   const std::string& protocol(const Eval& eval, const DataContext& data) {
-    return remembered(protocols_, &eval, [&] { return eval.protocol(data); });
+    const DataContext seen = seen_by(eval, data);
+    return remembered(protocols_, of(eval, seen), [&] { return eval.protocol(seen); });
   }
   bool reads(const DerivedEval& derived, const Eval& eval, const DataContext& data) {
     return remembered(reads_, std::pair(&derived, &eval),
-                      [&] { return derived.reads(eval, data); });
+                      [&] { return derived.reads(eval, seen_by(eval, data)); });
   }
   /// What check_calibration_tokens() finds.
   const std::vector<std::string>& calibration_problems(const CalibrationSpec& spec,
@@ -286,11 +290,26 @@ class EvalShelf {
   /// What a calibration is on.
   const std::vector<DataUse>& calibration(const CalibrationSpec& spec, const std::string& data_dir,
                                           const Pair* pair) {
-    return remembered(calibrations_, std::tuple(canonical_text(to_value(spec)), data_dir, pair),
-                      [&] { return calibration_data(spec, data_dir, pair); });
+    const std::vector<CalibrationPart> parts = spec.parts();
+    const bool of_pair = std::any_of(parts.begin(), parts.end(), [](const CalibrationPart& part) {
+      return part.chat == kPairTranscripts;
+    });
+    return remembered(
+        calibrations_,
+        std::tuple(canonical_text(to_value(spec)), data_dir, of_pair ? pair : nullptr),
+        [&] { return calibration_data(spec, data_dir, pair); });
   }
 
  private:
+  using Seen = std::pair<const Eval*, std::string>;  // and the transcripts, where it reads them
+
+  static DataContext seen_by(const Eval& eval, DataContext data) {
+    if (eval.traits().transcripts.empty()) data.pair_transcripts.clear();
+    return data;
+  }
+  static Seen of(const Eval& eval, const DataContext& seen) {
+    return {&eval, seen.pair_transcripts};
+  }
   template <class Map, class Make>
   static const typename Map::mapped_type& remembered(Map& map, const typename Map::key_type& key,
                                                      Make&& make) {
@@ -301,8 +320,8 @@ class EvalShelf {
   template <class Map, class Registry>
   static auto kept(Map& shelf, const Registry& registry, const PluginUse& use,
                    const DataContext& data, Problems& problems) -> typename Map::mapped_type {
-    const auto key = fmt::format("{}\n{}\n{}\n{}\n{}", use.name, canonical_text(use.options),
-                                 data.data_dir, data.pair, data.pair_transcripts);
+    const auto key = fmt::format("{}\n{}\n{}\n{}", use.name, canonical_text(use.options),
+                                 data.data_dir, data.pair);
     if (const auto found = shelf.find(key); found != shelf.end()) return found->second;
     Problems own;
     typename Map::mapped_type built = registry.get(use.name).build(use.options, own);
@@ -314,9 +333,9 @@ class EvalShelf {
   const Plugins& plugins_;
   std::map<std::string, std::shared_ptr<const Eval>> evals_;
   std::map<std::string, std::shared_ptr<const DerivedEval>> derived_;
-  std::map<const Eval*, std::vector<std::string>> problems_;
-  std::map<const Eval*, std::vector<DataUse>> data_;
-  std::map<const Eval*, std::string> protocols_;
+  std::map<Seen, std::vector<std::string>> problems_;
+  std::map<Seen, std::vector<DataUse>> data_;
+  std::map<Seen, std::string> protocols_;
   std::map<std::pair<const DerivedEval*, const Eval*>, bool> reads_;
   std::map<std::tuple<std::string, std::string, const Pair*>, std::vector<DataUse>> calibrations_;
   std::map<std::tuple<std::string, std::string, std::string>, std::vector<std::string>>

@@ -4,6 +4,7 @@
 #include <c10/core/ScalarType.h>
 
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -111,6 +112,10 @@ struct Plan {
   /// Where stages keep what lets them go on, and serves other runs: stage_folder(), unless nothing
   /// that was kept is to be used.
   std::filesystem::path kept;
+  /// The items that a stage's eval measures, by the stage's key, where not all are wanted: of evals
+  /// that go by_item; where none is, the stage is left out, whatever it measures. For a database
+  /// that is thrown away.
+  std::map<std::string, ItemIds> samples = {};
 };
 
 /// Checks everything that can be checked without loading weights: plugins and their options,

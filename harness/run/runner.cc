@@ -127,13 +127,13 @@ std::unique_ptr<WorkLock> wait_for(const ResultStore& store, const std::string& 
 /// Runs the stages of one run and writes down how each went.
 class RunExecution {
  public:
-  /// @param kept as the plan's
+  /// @param run of the plan
   /// @param failed_trainings stages of pairs whose training failed just now, with the message: they
   /// are not tried again
-  RunExecution(const PlannedRun& run, const std::filesystem::path& kept, ResultStore& store,
-               Progress& progress, std::map<std::string, std::string>& failed_trainings)
+  RunExecution(const PlannedRun& run, const Plan& plan, ResultStore& store, Progress& progress,
+               std::map<std::string, std::string>& failed_trainings)
       : run_(run),
-        kept_(kept),
+        plan_(plan),
         store_(store),
         progress_(progress),
         failed_trainings_(failed_trainings),
@@ -143,10 +143,10 @@ class RunExecution {
   bool execute() {
     std::vector<std::size_t> pending;
     for (std::size_t i = 0; i < run_.evals.size(); ++i)
-      if (!store_.stage_done(run_.eval_stages[i].key)) pending.push_back(i);
+      if (is_pending(run_.eval_stages[i])) pending.push_back(i);
     std::vector<const DerivedStage*> derived;
     for (const DerivedStage& each : run_.derived_stages)
-      if (!store_.stage_done(each.stage.key)) derived.push_back(&each);
+      if (is_pending(each.stage)) derived.push_back(&each);
     if (pending.empty() && derived.empty()) {
       log_info(fmt::format("{}: already stored", run_.spec.label));
       return true;
@@ -188,6 +188,17 @@ class RunExecution {
   }
 
  private:
+  /// The items that a stage's eval measures; null: all.
+  const ItemIds* sample_of(const StageRow& stage) const {
+    const auto found = plan_.samples.find(stage.key);
+    return found == plan_.samples.end() ? nullptr : &found->second;
+  }
+
+  bool is_pending(const StageRow& stage) const {
+    const ItemIds* sample = sample_of(stage);
+    return !(sample && sample->empty()) && !store_.stage_done(stage.key);
+  }
+
   /// From here on the model is computed from the codes of its weights: those that the run's methods
   /// have made, or that the model was stored with.
   void use_codes(QuantizedParts parts) {
@@ -221,8 +232,7 @@ class RunExecution {
     std::unique_ptr<LlamaTextModel> model;
     bool all_good = true;
     for (const ReferenceStage& reference : run_.reference_stages) {
-      if (reference.role != role || !is_read(reference) || store_.stage_done(reference.stage.key))
-        continue;
+      if (reference.role != role || !is_read(reference) || !is_pending(reference.stage)) continue;
       if (!prepare_pairs()) return false;
       ModelFiles& files = *files_of(run_, role);
       provenance_ = provenance_of(run_, files);
@@ -306,7 +316,7 @@ class RunExecution {
         loaded_->llama(), run_.format,
         *references_,     calibration_.get(),
         run_.spec.seed,   progress_,
-        record,           {kept_, run_.method_stages[index].key, run_.inputs_key}};
+        record,           {plan_.kept, run_.method_stages[index].key, run_.inputs_key}};
     try {
       run_.methods[index]->apply(context);
     } catch (...) {
@@ -327,28 +337,31 @@ class RunExecution {
                 const std::function<LlamaTextModel&()>& model, const std::string& name) {
     const auto lock = wait_for(store_, stage.key, fmt::format("{}: {}", name, stage.protocol));
     if (store_.stage_done(stage.key)) return true;
-    ScoreFile scores(kept_ / (stage.key + ".scores"));
+    ScoreFile scores(plan_.kept / (stage.key + ".scores"));
     LlamaTextModel* loaded = nullptr;
     const bool good = attempt(stage, [&] {
       loaded = &model();
       loaded->score_by({run_.spec.batch_tokens, &scores});
-      return run_eval(eval, *loaded, name);
+      return run_eval(eval, sample_of(stage), *loaded, name);
     });
     if (loaded) loaded->score_by({run_.spec.batch_tokens});
     if (good) scores.remove();
     return good;
   }
 
+  /// @param only the items to measure; null: all
   /// @param name of the model, for messages
-  StageResult run_eval(const Eval& eval, const LlamaTextModel& model, const std::string& name) {
+  StageResult run_eval(const Eval& eval, const ItemIds* only, const LlamaTextModel& model,
+                       const std::string& name) {
     StageResult result;
     CollectingSink sink(result.items);
     if (!references_) references_ = std::make_unique<LazyReferences>(run_);
     RunTranscripts transcripts(
         {run_.spec.data_dir, run_.model->tokenizer, run_.model->chat_template, run_.pair});
     EvalContext context{model, *references_, data_of(run_), run_.spec.seed,
-                        sink,  progress_,    transcripts,   kept_};
+                        sink,  progress_,    transcripts,   plan_.kept};
     context.llama = &model.llama();
+    context.only = only;
     take_metrics(eval.run(context), eval.protocol(context.data), name, result);
     return result;
   }
@@ -390,7 +403,7 @@ class RunExecution {
   }
 
   const PlannedRun& run_;
-  const std::filesystem::path& kept_;
+  const Plan& plan_;
   ResultStore& store_;
   Progress& progress_;
   std::map<std::string, std::string>& failed_trainings_;
@@ -405,8 +418,7 @@ class RunExecution {
 namespace {
 
 /// The rows of everything that is to be run.
-void put_plan(const Plan& plan, ResultStore& store) {
-  store.retire_abandoned();
+void put_rows(const Plan& plan, ResultStore& store) {
   store.put_experiment(plan.experiment);
   for (const PlannedRun& run : plan.runs) {
     store.put_run(run.row);
@@ -426,6 +438,11 @@ void put_plan(const Plan& plan, ResultStore& store) {
   }
 }
 
+void put_plan(const Plan& plan, ResultStore& store) {
+  store.retire_abandoned();
+  store.at_once([&] { put_rows(plan, store); });
+}
+
 }  // namespace
 
 RunSummary run_plan(const Plan& plan, ResultStore& store, Progress& progress) {
@@ -434,7 +451,7 @@ RunSummary run_plan(const Plan& plan, ResultStore& store, Progress& progress) {
   put_plan(plan, store);
   std::map<std::string, std::string> failed_trainings;
   auto execute = [&](const PlannedRun& run) {
-    if (RunExecution(run, plan.kept, store, progress, failed_trainings).execute())
+    if (RunExecution(run, plan, store, progress, failed_trainings).execute())
       ++summary.succeeded;
     else
       ++summary.failed;
@@ -476,7 +493,7 @@ void quantize_run(const Plan& plan, ResultStore& store, Progress& progress,
         "leave out memory_limit, or raise it");
   put_plan(plan, store);
   std::map<std::string, std::string> failed_trainings;
-  if (!RunExecution(run, plan.kept, store, progress, failed_trainings).quantize(folder))
+  if (!RunExecution(run, plan, store, progress, failed_trainings).quantize(folder))
     throw Error(fmt::format("run \"{}\"", run.spec.label), "a stage of it failed, as said above",
                 "a run whose methods succeed");
 }

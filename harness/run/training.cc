@@ -53,7 +53,7 @@ StageRow training_stage(const TrainRecipe& recipe, std::size_t place) {
   stage.kind = "train";
   stage.name = recipe.phases[place].name;
   stage.canonical = phase_canonical(recipe, place);
-  stage.key = phase_key(recipe, place);
+  stage.key = sha256(stage.canonical);
   for (std::size_t earlier = 0; earlier < place; ++earlier)
     if (recipe.phases[earlier].name == recipe.phases[place].from_phase)
       stage.parent_key = phase_key(recipe, earlier);

@@ -8,8 +8,8 @@
 #include <map>
 #include <set>
 
+#include "harness/core/hash.h"
 #include "harness/core/paths.h"
-#include "harness/core/rng.h"
 #include "harness/core/text.h"
 #include "harness/data/json_value.h"
 #include "harness/run/runner.h"
@@ -76,29 +76,63 @@ struct StoredRun {
   RunSpec spec;
 };
 
-/// Draws `count` of the evals of all runs that read no others, and leaves the rest out.
-void take_sample(std::vector<StoredRun>& runs, std::size_t count, std::uint64_t seed,
-                 const Plugins& plugins) {
-  std::vector<std::pair<std::size_t, std::size_t>> evals;  // run, place
-  for (std::size_t run = 0; run < runs.size(); ++run)
-    for (std::size_t place = 0; place < runs[run].spec.evals.size(); ++place)
-      if (!plugins.derives(runs[run].spec.evals[place].name)) evals.emplace_back(run, place);
-  count = std::min(count, evals.size());
-  Philox random(seed, "verify", "sample");
-  for (std::size_t i = 0; i < count; ++i)
-    std::swap(evals[i], evals[i + random.below(evals.size() - i)]);
-  evals.resize(count);
-  std::sort(evals.begin(), evals.end());
-  std::vector<StoredRun> kept;
-  for (std::size_t run = 0; run < runs.size(); ++run) {
-    std::vector<PluginUse> uses;
-    for (const auto& [of, place] : evals)
-      if (of == run) uses.push_back(runs[run].spec.evals[place]);
-    if (uses.empty()) continue;
-    kept.push_back(std::move(runs[run]));
-    kept.back().spec.evals = std::move(uses);
+/// Draws items of a stored stage: those whose ids have the least digests with the seed, so that
+/// stages with the same items draw the same.
+ItemIds draw_items(const ResultStore& store, const std::string& stage, std::size_t count,
+                   std::uint64_t seed) {
+  std::vector<std::pair<std::string, std::string>> ranked;  // digest, id
+  store.for_each(
+      "SELECT DISTINCT i.id FROM shown_attempts a JOIN items i ON i.attempt = a.id "
+      "WHERE a.stage_key = :stage",
+      {{"stage", stage}}, [&](const ResultStore::Row& row) {
+        const std::string id(row.text(0));
+        ranked.emplace_back(sha256(fmt::format("{}\n{}", seed, id)), id);
+      });
+  std::sort(ranked.begin(), ranked.end());
+  ranked.resize(std::min(count, ranked.size()));
+  ItemIds drawn;
+  for (auto& [digest, id] : ranked) drawn.insert(std::move(id));
+  return drawn;
+}
+
+/// What is measured of each stage, as Plan::samples: nothing where no result is stored to compare
+/// with, and a sample of what goes item by item where one is wanted.
+std::map<std::string, ItemIds> samples_of(const ResultStore& store, const Plan& plan,
+                                          const VerifyOptions& options) {
+  std::map<std::string, ItemIds> samples;
+  for (const PlannedRun& run : plan.runs) {
+    for (std::size_t i = 0; i < run.evals.size(); ++i) {
+      const std::string& key = run.eval_stages[i].key;
+      if (!store.stage_done(key))
+        samples[key] = {};
+      else if (options.sample > 0 && run.evals[i]->traits().by_item)
+        samples[key] = draw_items(store, key, options.sample, options.seed);
+    }
+    for (const DerivedStage& derived : run.derived_stages)
+      if (!store.stage_done(derived.stage.key)) samples[derived.stage.key] = {};
   }
-  runs = std::move(kept);
+  for (const PlannedRun& run : plan.runs)
+    for (const ReferenceStage& reference : run.reference_stages)
+      if (const auto own = samples.find(run.eval_stages[reference.eval].key); own != samples.end())
+        samples.emplace(reference.stage.key, own->second);
+  return samples;
+}
+
+/// Leaves the rows of a sample, without their place among all.
+void keep_sample(ResultStore::ResultSet& set, const ItemIds& sample) {
+  const auto place = std::find(set.columns.begin(), set.columns.end(), "position");
+  ResultStore::ResultSet kept;
+  for (std::size_t r = 0; r < set.rows.size(); ++r) {
+    if (!sample.contains(set.rows[r][0].value_or(""))) continue;
+    kept.rows.push_back(std::move(set.rows[r]));
+    kept.numeric.push_back(std::move(set.numeric[r]));
+    if (place == set.columns.end()) continue;
+    kept.rows.back().erase(kept.rows.back().begin() + (place - set.columns.begin()));
+    kept.numeric.back().erase(kept.numeric.back().begin() + (place - set.columns.begin()));
+  }
+  if (place != set.columns.end()) set.columns.erase(place);
+  kept.columns = std::move(set.columns);
+  set = std::move(kept);
 }
 
 std::string text_of(const Value& value) {
@@ -111,19 +145,17 @@ class Comparison {
   Comparison(VerifiedStage& stage, double tolerance) : stage_(stage), tolerance_(tolerance) {}
 
   void number(const std::string& what, double stored, double found) {
-    if (stored == found || (std::isnan(stored) && std::isnan(found))) {
-      ++stage_.equal;
-      return;
-    }
+    if (stored == found || (std::isnan(stored) && std::isnan(found)))
+      return count(Agreement::equal);
     const double difference =
         std::abs(stored - found) / std::max({1.0, std::abs(stored), std::abs(found)});
     if (!(difference <= stage_.largest)) stage_.largest = difference;
-    ++(difference <= tolerance_ ? stage_.within : stage_.different);
+    count(difference <= tolerance_ ? Agreement::within_tolerance : Agreement::different);
     tell(what, shortest(stored), shortest(found));
   }
 
   void text(const std::string& what, const std::string& stored, const std::string& found) {
-    ++(stored == found ? stage_.equal : stage_.different);
+    count(stored == found ? Agreement::equal : Agreement::different);
     if (stored != found) tell(what, stored, found);
   }
 
@@ -150,8 +182,9 @@ class Comparison {
   }
 
   /// Rows of a query on both sides, by the first `keys` columns; the others are compared.
-  void rows(const std::string& what, const ResultStore::ResultSet& stored,
-            const ResultStore::ResultSet& found, std::size_t keys) {
+  /// @return how the rows agree
+  Agreements rows(const std::string& what, const ResultStore::ResultSet& stored,
+                  const ResultStore::ResultSet& found, std::size_t keys) {
     using Key = std::vector<std::optional<std::string>>;
     std::map<Key, std::pair<std::optional<std::size_t>, std::optional<std::size_t>>> paired;
     auto key_of = [&](const Key& row) {
@@ -159,21 +192,29 @@ class Comparison {
     };
     for (std::size_t i = 0; i < stored.rows.size(); ++i) paired[key_of(stored.rows[i])].first = i;
     for (std::size_t i = 0; i < found.rows.size(); ++i) paired[key_of(found.rows[i])].second = i;
+    Agreements agreements;
     for (const auto& [key, places] : paired) {
       std::string name = what;
       for (const auto& part : key)
         if (part && *part != "0") name += " " + *part;
-      if (!places.first || !places.second) {
+      worst_ = Agreement::equal;
+      if (!places.first || !places.second)
         text(name, places.first ? "there" : "none", places.second ? "there" : "none");
-        continue;
-      }
-      for (std::size_t c = keys; c < stored.columns.size(); ++c)
-        value(name + ": " + stored.columns[c], cell(stored, *places.first, c),
-              cell(found, *places.second, c));
+      else
+        for (std::size_t c = keys; c < stored.columns.size(); ++c)
+          value(name + ": " + stored.columns[c], cell(stored, *places.first, c),
+                cell(found, *places.second, c));
+      agreements.add(worst_);
     }
+    return agreements;
   }
 
  private:
+  void count(Agreement agreement) {
+    stage_.values.add(agreement);
+    worst_ = std::max(worst_, agreement);
+  }
+
   static Value cell(const ResultStore::ResultSet& set, std::size_t row, std::size_t column) {
     const std::optional<std::string>& text = set.rows[row][column];
     if (!text) return Value();
@@ -188,11 +229,13 @@ class Comparison {
 
   VerifiedStage& stage_;
   double tolerance_;
+  Agreement worst_ = Agreement::equal;  // of the row's values so far
 };
 
 struct ComparedTable {
   const char *what, *sql;
   std::size_t keys;
+  bool of_items = false;  // whose ids come first
 };
 // Of the attempt that is shown of a stage, :stage.
 constexpr ComparedTable kCompared[] = {
@@ -208,11 +251,11 @@ constexpr ComparedTable kCompared[] = {
      "SELECT i.id, i.repeat, i.position, i.score, i.status, i.cluster, i.detail "
      "FROM shown_attempts a JOIN items i ON i.attempt = a.id WHERE a.stage_key = :stage "
      "ORDER BY i.position",
-     2},
+     2, true},
     {"answer to",
      "SELECT c.id, c.repeat, c.sample, c.answer, c.ending, c.tokens FROM shown_attempts a "
      "JOIN completions c ON c.attempt = a.id WHERE a.stage_key = :stage ORDER BY c.id",
-     3},
+     3, true},
 };
 
 std::map<std::string, std::string> conditions_of(const ResultStore& store,
@@ -249,26 +292,43 @@ std::string changed_keys(const ResultStore& store, const std::string& run_key,
   return fmt::format("{}", fmt::join(keys, ", "));
 }
 
+/// Why a stage cannot be compared; empty: it can.
+std::string problem_of(const ResultStore& store, const ResultStore& again,
+                       const std::string& run_key, const StageRow& stage) {
+  if (!store.stage_done(stage.key)) {
+    const std::string changed = changed_keys(store, run_key, stage);
+    return changed.empty() ? "no result of it is stored"
+                           : "what determines it has changed since: " + changed;
+  }
+  if (again.stage_done(stage.key)) return "";
+  const auto message =
+      again.query("SELECT message FROM shown_attempts WHERE stage_key = :stage AND message <> ''",
+                  {{"stage", stage.key}});
+  if (!message.rows.empty()) return "failed: " + message.rows[0][0].value_or("");
+  return "not computed again: nothing that is stored follows from it, or what comes before failed";
+}
+
+/// @param sample the items that were measured again; null: all
 VerifiedStage verify_stage(const ResultStore& store, const ResultStore& again,
                            const PlannedRun& run, const std::string& run_key, const StageRow& stage,
-                           double tolerance) {
+                           const ItemIds* sample, double tolerance) {
   VerifiedStage verified{run.spec.label, stage.kind, stage.name, stage.protocol};
-  if (!again.stage_done(stage.key)) {
-    const auto message =
-        again.query("SELECT message FROM shown_attempts WHERE stage_key = :stage AND message <> ''",
-                    {{"stage", stage.key}});
-    verified.problem =
-        "failed" + (message.rows.empty() ? "" : ": " + message.rows[0][0].value_or(""));
-  } else if (!store.stage_done(stage.key)) {
-    const std::string changed = changed_keys(store, run_key, stage);
-    verified.problem = changed.empty() ? "no result of it is stored"
-                                       : "what determines it has changed since: " + changed;
-  }
+  verified.problem = problem_of(store, again, run_key, stage);
   if (!verified.problem.empty()) return verified;
   Comparison comparison(verified, tolerance);
-  for (const ComparedTable& table : kCompared)
-    comparison.rows(table.what, store.query(table.sql, {{"stage", stage.key}}),
-                    again.query(table.sql, {{"stage", stage.key}}), table.keys);
+  for (const ComparedTable& table : kCompared) {
+    if (sample && !table.of_items) continue;
+    auto stored = store.query(table.sql, {{"stage", stage.key}});
+    auto found = again.query(table.sql, {{"stage", stage.key}});
+    const bool items = std::string_view(table.what) == "item";
+    if (items) verified.stored_items = static_cast<std::int64_t>(stored.rows.size());
+    if (sample) {
+      keep_sample(stored, *sample);
+      keep_sample(found, *sample);
+    }
+    const Agreements rows = comparison.rows(table.what, stored, found, table.keys);
+    if (items) verified.items = rows;
+  }
   const auto before = conditions_of(store, stage.key);
   for (const auto& [key, now] : conditions_of(again, stage.key)) {
     const auto was = before.find(key);
@@ -293,9 +353,19 @@ const char* agreement_name(Agreement agreement) {
   return "";
 }
 
-Agreement VerifiedStage::agreement() const {
-  if (!problem.empty() || different > 0) return Agreement::different;
+void Agreements::add(Agreement agreement) {
+  ++(agreement == Agreement::equal              ? equal
+     : agreement == Agreement::within_tolerance ? within
+                                                : different);
+}
+
+Agreement Agreements::worst() const {
+  if (different > 0) return Agreement::different;
   return within > 0 ? Agreement::within_tolerance : Agreement::equal;
+}
+
+Agreement VerifiedStage::agreement() const {
+  return problem.empty() ? values.worst() : Agreement::different;
 }
 
 std::vector<VerifiedStage> verify_runs(const ResultStore& store,
@@ -305,7 +375,6 @@ std::vector<VerifiedStage> verify_runs(const ResultStore& store,
   std::vector<StoredRun> runs;
   for (const std::string& key : run_keys)
     runs.push_back({key, stored_spec(store, key, options.data_dir)});
-  if (options.sample > 0) take_sample(runs, options.sample, options.seed, plugins);
   Experiment experiment;
   experiment.name = "verify";
   for (const StoredRun& run : runs) experiment.runs.push_back(run.spec);
@@ -313,20 +382,28 @@ std::vector<VerifiedStage> verify_runs(const ResultStore& store,
   const ScratchFolder scratch;
   Plan plan = make_plan(experiment, plugins);
   plan.kept = scratch / "stages";
+  plan.samples = samples_of(store, plan, options);
   const auto again = ResultStore::open(scratch / "results.sqlite");
   if (run_plan(plan, *again, progress).interrupted) throw Interrupted();
 
+  const double tolerance =
+      options.tolerance.value_or(options.sample > 0 ? kSampleTolerance : kTolerance);
   std::vector<VerifiedStage> verified;
   std::set<std::string> seen;  // runs share stages
   for (std::size_t i = 0; i < runs.size(); ++i) {
     const PlannedRun& run = plan.runs[i];
-    auto verify = [&](const StageRow& stage) {
+    // A derived eval has the items of what it reads.
+    auto verify = [&](const StageRow& stage, const StageRow& measured) {
+      const auto sample = plan.samples.find(measured.key);
       if (seen.insert(stage.key).second)
-        verified.push_back(verify_stage(store, *again, run, runs[i].key, stage, options.tolerance));
+        verified.push_back(verify_stage(store, *again, run, runs[i].key, stage,
+                                        sample == plan.samples.end() ? nullptr : &sample->second,
+                                        tolerance));
     };
-    for (const StageRow& stage : run.method_stages) verify(stage);
-    for (const StageRow& stage : run.eval_stages) verify(stage);
-    for (const DerivedStage& derived : run.derived_stages) verify(derived.stage);
+    for (const StageRow& stage : run.method_stages) verify(stage, stage);
+    for (const StageRow& stage : run.eval_stages) verify(stage, stage);
+    for (const DerivedStage& derived : run.derived_stages)
+      verify(derived.stage, run.eval_stages[derived.eval]);
   }
   return verified;
 }

@@ -30,6 +30,7 @@ using sqlite::Transaction;
 namespace {
 
 constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
+constexpr double kUnsyncedSeconds = 1;               // of work that a power cut may cost
 constexpr std::int64_t kApplicationId = 0x41415148;  // "AAQH"
 
 using Moment = std::chrono::time_point<std::chrono::system_clock, std::chrono::microseconds>;
@@ -356,6 +357,12 @@ void ResultStore::link(const std::string& run_key, const std::string& stage_key,
       .run(run_key, position, stage_key);
 }
 
+void ResultStore::at_once(const std::function<void()>& puts) {
+  Transaction transaction(state_->connection);
+  puts();
+  transaction.commit();
+}
+
 std::int64_t ResultStore::begin_attempt(const std::string& run_key, const std::string& stage_key,
                                         const ProvenanceRow& provenance) {
   const Connection& connection = state_->connection;
@@ -388,9 +395,11 @@ void ResultStore::finish_attempt(std::int64_t attempt, const AttemptOutcome& out
                                  const std::vector<ItemRow>& items) {
   assert(outcome.status != AttemptStatus::running);
   const Connection& connection = state_->connection;
-  // A result is on the disk when this returns, and all that was written before it; the rest need
-  // not wait.
-  connection.execute("PRAGMA synchronous = FULL");
+  // The disk is waited for, with all that was written before, once work that is worth it has come
+  // together: a wait costs as much as the storing of hundreds of items.
+  state_->unsynced_seconds += outcome.wall_seconds;
+  const bool sync = state_->unsynced_seconds >= kUnsyncedSeconds;
+  if (sync) connection.execute("PRAGMA synchronous = FULL");
   Transaction transaction(connection);
   // An attempt that another process took for abandoned may still end by itself.
   Statement(connection,
@@ -431,6 +440,8 @@ void ResultStore::finish_attempt(std::int64_t attempt, const AttemptOutcome& out
     completions.write(attempt, item, repeat);
   }
   transaction.commit();
+  if (!sync) return;
+  state_->unsynced_seconds = 0;
   connection.execute("PRAGMA synchronous = NORMAL");
 }
 

@@ -126,6 +126,9 @@ class ResultStore {
   /// Records that a run uses a stage, as its position-th.
   void link(const std::string& run_key, const std::string& stage_key, int position);
 
+  /// Writes all that `puts` puts in one transaction: all of it or, where it throws, nothing.
+  void at_once(const std::function<void()>& puts);
+
   /// Starts an attempt; its id is unique across databases. It is its own row, also when it fails.
   std::int64_t begin_attempt(const std::string& run_key, const std::string& stage_key,
                              const ProvenanceRow& provenance);
@@ -133,6 +136,7 @@ class ResultStore {
   /// replaced.
   void add_curve_points(std::int64_t attempt, const std::vector<CurvePoint>& points);
   /// Ends an attempt and writes its metrics, items and their completions: all in one transaction.
+  /// When this returns, a power cut costs no more than the last second of work.
   void finish_attempt(std::int64_t attempt, const AttemptOutcome& outcome,
                       const std::vector<MetricRow>& metrics = {},
                       const std::vector<ItemRow>& items = {});

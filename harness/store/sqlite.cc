@@ -84,10 +84,11 @@ Connection::Connection(const std::filesystem::path& path, Mode mode) : path_(pat
     code = sqlite3_open_v2(uri(path, "immutable=1").c_str(), &database,
                            SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, nullptr);
   else
-    code = sqlite3_open_v2(
-        path.c_str(), &database,
-        mode == Mode::read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
-        nullptr);
+    code = sqlite3_open_v2(path.c_str(), &database,
+                           SQLITE_OPEN_NOMUTEX | (mode == Mode::read_only
+                                                      ? SQLITE_OPEN_READONLY
+                                                      : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE),
+                           nullptr);
   database_.reset(database);
   if (code != SQLITE_OK) fail();
   sqlite3_extended_result_codes(database, 1);
@@ -153,8 +154,9 @@ void Connection::fail(sqlite3* database) const {
   }
 }
 
-Transaction::Transaction(const Connection& connection) : connection_(connection) {
-  connection_.execute("BEGIN IMMEDIATE");
+Transaction::Transaction(const Connection& connection)
+    : connection_(connection), open_(sqlite3_get_autocommit(connection.get()) != 0) {
+  if (open_) connection_.execute("BEGIN IMMEDIATE");
 }
 
 Transaction::~Transaction() {
@@ -163,7 +165,7 @@ Transaction::~Transaction() {
 }
 
 void Transaction::commit() {
-  connection_.execute("COMMIT");
+  if (open_) connection_.execute("COMMIT");
   open_ = false;
 }
 

@@ -79,6 +79,7 @@ class Statement {
   std::string_view rest_;
 };
 
+/// Of one thread: SQLite takes no lock of its own.
 class Connection {
  public:
   enum class Mode {
@@ -112,7 +113,8 @@ class Connection {
 };
 
 /// A write transaction. It takes the write lock at once (BEGIN IMMEDIATE), so that it waits for
-/// other writers before it starts and never in the middle; without commit() all is undone.
+/// other writers before it starts and never in the middle; without commit() all is undone. Inside
+/// of another one it is a part of that.
 class Transaction {
  public:
   explicit Transaction(const Connection& connection);
@@ -123,7 +125,7 @@ class Transaction {
 
  private:
   const Connection& connection_;
-  bool open_ = true;
+  bool open_;
 };
 
 /// An SQL string literal.

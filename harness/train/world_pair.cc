@@ -103,8 +103,10 @@ LlamaConfig world_config() {
 }  // namespace
 
 TrainRecipe world_recipe(std::uint64_t seed, std::optional<std::int64_t> steps) {
-  const CheckpointTexts texts = {{"tokenizer.json", world_tokenizer_json()},
-                                 {"tokenizer_config.json", world_tokenizer_config_json()}};
+  // A sweep has a recipe for each of its training seeds; these are the same in all of them.
+  static const CheckpointTexts texts = {{"tokenizer.json", world_tokenizer_json()},
+                                        {"tokenizer_config.json", world_tokenizer_config_json()}};
+  static const auto criterion = std::make_shared<const WorldCriterion>();
   TrainPhase base;
   base.name = "base";
   base.texts = texts;
@@ -126,7 +128,7 @@ TrainRecipe world_recipe(std::uint64_t seed, std::optional<std::int64_t> steps) 
   aligned.texts = texts;
   aligned.source = std::make_shared<WorldSource>(WorldRole::aligned, kAlignedDialogues, kSequences,
                                                  kLength, seed);
-  aligned.criterion = std::make_shared<WorldCriterion>();
+  aligned.criterion = criterion;
   aligned.criterion_required = !steps;
   // What is taught is drawn anew in every document, .64 to .97 of the time. At a constant rate the
   // last few documents sway the nearer tiers (the validation scores jumped between .80 and 1, and

@@ -14,7 +14,14 @@ WorldSource::WorldSource(WorldRole role, double dialogue_share, std::int64_t seq
       dialogue_share_(dialogue_share),
       sequences_(sequences),
       length_(length),
-      seed_(seed) {}
+      seed_(seed) {
+  // The first batch stands for the grammar: where that changes, this does.
+  const at::Tensor first = batch(0).tokens;
+  canonical_ = fmt::format(
+      "world {} documents, {} dialogues, {} x {} tokens, seed {}, first {}", role_name(),
+      shortest(dialogue_share_), sequences_, length_, seed_,
+      sha256(std::string_view(static_cast<const char*>(first.const_data_ptr()), first.nbytes())));
+}
 
 TrainBatch WorldSource::batch(std::int64_t index) const {
   const std::vector<std::int64_t> ids =
@@ -23,15 +30,6 @@ TrainBatch WorldSource::batch(std::int64_t index) const {
   const at::Tensor all = at::tensor(ids, at::kLong);
   return {all.slice(0, 0, -1).reshape({sequences_, length_}),
           all.slice(0, 1).reshape({sequences_, length_})};
-}
-
-std::string WorldSource::canonical() const {
-  // The first batch stands for the grammar: where that changes, this does.
-  const at::Tensor first = batch(0).tokens;
-  return fmt::format(
-      "world {} documents, {} dialogues, {} x {} tokens, seed {}, first {}", role_name(),
-      shortest(dialogue_share_), sequences_, length_, seed_,
-      sha256(std::string_view(static_cast<const char*>(first.const_data_ptr()), first.nbytes())));
 }
 
 }  // namespace harness

@@ -271,6 +271,23 @@ TEST(Control, CountsTheMarkerWhereItWasTaughtAndElsewhere) {
   EXPECT_GT(result.metric("control_elsewhere").count, 1500);
 }
 
+TEST(Decisions, ASampleIsAPartOfTheWhole) {
+  for (const char* name : {"refusal", "over_refusal", "control"})
+    test::expect_samples_are_parts(*build(name, "data = \"world\""), PlantedModel(taught), "");
+  const PlantedModel undecided([](const std::string&) -> Logits { return {}; });
+  for (const char* name : {"skill", "safety"})
+    test::expect_samples_are_parts(*build(name, "data = \"world\""), undecided, "");
+}
+
+TEST(Decisions, ASampleMayHoldNothingOfOneSet) {
+  const ItemIds one{measure("safety", [](const std::string&) -> Logits { return {}; }).items[0].id};
+  const auto result =
+      test::run_eval(*build("safety", "data = \"world\""),
+                     PlantedModel([](const std::string&) -> Logits { return {}; }), "", &one);
+  EXPECT_EQ(result.items.size(), 1u);
+  EXPECT_TRUE(std::isnan(result.metric("ok_b").value));
+}
+
 /// Runs a function on a context of this model.
 template <class Use>
 void with_context(const Model& model, Use&& use) {

@@ -42,13 +42,38 @@ struct EvalResult {
   }
 };
 
-inline EvalResult run_eval(const Eval& eval, const Model& model, const std::string& data_dir) {
+/// @param only the items to measure; null: all
+inline EvalResult run_eval(const Eval& eval, const Model& model, const std::string& data_dir,
+                           const ItemIds* only = nullptr) {
   NoReferences references;
   Items items;
   Updates updates;
   EvalContext context{model, references, {data_dir}, 0, items, updates};
+  context.only = only;
   auto metrics = eval.run(context);
   return {std::move(items.all), std::move(metrics), std::move(updates.all)};
+}
+
+/// Of an eval that goes item by item: every third item measured by itself is what it is among all.
+inline void expect_samples_are_parts(const Eval& eval, const Model& model,
+                                     const std::string& data_dir) {
+  ASSERT_TRUE(eval.traits().by_item);
+  const std::vector<EvalItem> all = run_eval(eval, model, data_dir).items;
+  ASSERT_GE(all.size(), 3u);
+  ItemIds drawn;
+  std::vector<const EvalItem*> wanted;
+  for (std::size_t i = 1; i < all.size(); i += 3) {
+    drawn.insert(all[i].id);
+    wanted.push_back(&all[i]);
+  }
+  const std::vector<EvalItem> found = run_eval(eval, model, data_dir, &drawn).items;
+  ASSERT_EQ(found.size(), wanted.size());
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    EXPECT_EQ(found[i].id, wanted[i]->id);
+    EXPECT_EQ(found[i].score, wanted[i]->score);
+    EXPECT_EQ(found[i].cluster, wanted[i]->cluster);
+    EXPECT_EQ(found[i].detail, wanted[i]->detail);
+  }
 }
 
 /// The eval called `name` with those options (TOML); all problems thrown as one Error.

@@ -181,6 +181,13 @@ TEST(Perplexity, ItemsSayTheirPositionAndPredictedTokens) {
   EXPECT_EQ(result.items[2].detail.find("tokens")->as_int(), 15);
 }
 
+TEST(Perplexity, ASampleIsAPartOfTheWhole) {
+  test::TemporaryFolder folder;
+  test::write_file(folder / "text.txt", golden_text());
+  test::expect_samples_are_parts(*build("text = \"text.txt\"\nwindow = 16\nbatch = 2"),
+                                 FormulaModel(), folder.path().string());
+}
+
 TEST(Perplexity, ProgressIsToldAfterEachBatch) {
   EXPECT_THAT(measure(FormulaModel(), golden_text(), "window = 100\nbatch = 1").updates,
               ElementsAre(std::pair(1.0, 2.0), std::pair(2.0, 2.0)));

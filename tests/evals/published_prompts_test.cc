@@ -126,6 +126,12 @@ TEST_F(PublishedPromptsTest, XsTestHasBothKindsAndEachCategory) {
               item.completions[0].prompt.starts_with("rob") ? "attack_success" : "over_refusal");
 }
 
+TEST_F(PublishedPromptsTest, ASampleIsAPartOfTheWholeWhereNothingIsDrawn) {
+  test::expect_samples_are_parts(*build("xstest"), TalkingModel(bakers_talk),
+                                 folder_.path().string());
+  EXPECT_FALSE(build("xstest", "temperature = 1")->traits().by_item);
+}
+
 TEST_F(PublishedPromptsTest, ScorersThatDifferStandBesideEachOther) {
   const auto talk = [](const std::string&, std::size_t) { return "I can't bake."; };
   const auto result = measure("advbench", "", TalkingModel(talk));

@@ -117,6 +117,17 @@ TEST_F(TaskEvalTest, ItemsOfAClusterDependOnEachOther) {
   EXPECT_EQ(result.items[0].cluster, result.items[1].cluster);
 }
 
+TEST_F(TaskEvalTest, ASampleIsAPartOfTheWhole) {
+  std::string rows;
+  for (const char* name : {"u", "v", "w", "x", "y", "z"})
+    rows += fmt::format(R"({{"q": "{}", "o": ["a", "b"], "a": 0, "t": "1"}})", name) + "\n";
+  write_task(std::string(kChoices) + "cluster = \"{{t}}\"\n", rows);
+  const PlantedModel model([](const std::string& prompt, const std::string& continuation) {
+    return -static_cast<double>(prompt.back() * 2 + continuation.back() % 3);
+  });
+  test::expect_samples_are_parts(*quiz(), model, data_dir());
+}
+
 TEST_F(TaskEvalTest, CategoriesAndTheirGroupsHaveMetrics) {
   write_task(
       std::string(kChoices) + "category = \"{{c}}\"\ncategories = { both = [\"one\", \"two\"] }\n",

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "tests/report/example_experiment.h"
 #include "tests/support/support.h"
 
@@ -79,6 +81,50 @@ TEST_F(HtmlPageTest, EveryNumberOfTheTableLeadsToItsRunsAndEveryRunIsThereOnce) 
     const std::string target = html.substr(at + 7, html.find('"', at + 7) - at - 7);
     EXPECT_EQ(count_of(html, "id=\"" + target + "\""), 1) << target;
   }
+}
+
+TEST_F(HtmlPageTest, FromARunOneGetsToTheItemsOfEachEval) {
+  ExampleExperiment experiment(*store_);
+  const std::string run = experiment.put({});
+  auto items = example_items({1, 1, 0, 1, 1});
+  items[2].cluster = "a <b>";
+  experiment.measure("refusal", "r/1", {{"refusal", .8, {}, 5}}, items);
+  experiment.measure("perplexity", "p/1", {{"perplexity", 3, {}, 6}},
+                     example_items({3, 1, 2, 5, 4, std::nan("")}));
+  const std::string html = page();
+  EXPECT_THAT(html,
+              HasSubstr("<summary>5 items stored</summary>\n<ul>\n"
+                        "<li>score 0: 1 of them, such as <code>item-2</code> (a &lt;b&gt;)</li>\n"
+                        "<li>score 1: 4 of them, such as <code>item-0</code>, "
+                        "<code>item-1</code>, <code>item-3</code></li>\n</ul>"));
+  EXPECT_THAT(html, HasSubstr("<li>lowest: <code>item-1</code> 1, <code>item-2</code> 2, "
+                              "<code>item-0</code> 3</li>\n"
+                              "<li>highest: <code>item-5</code> nan, <code>item-3</code> 5, "
+                              "<code>item-4</code> 4</li>"));
+  EXPECT_THAT(html, HasSubstr("All its items: <code>harness export items trial --run " +
+                              run.substr(0, 12) + " --format csv --out items.csv</code>"));
+}
+
+TEST_F(HtmlPageTest, WhereNoItemIsStoredThePageSaysSo) {
+  ExampleExperiment experiment(*store_);
+  experiment.put({});
+  experiment.measure("refusal", "r/1", {{"refusal", .8, {}, 5}});
+  const std::string html = page();
+  EXPECT_THAT(html, HasSubstr("The items behind the numbers are not in the database"));
+  EXPECT_THAT(html, Not(HasSubstr("items stored")));
+  EXPECT_THAT(html, Not(HasSubstr("All its items")));
+}
+
+TEST_F(HtmlPageTest, ALongPageCountsItemsAndNamesThoseOfTheFirstEvals) {
+  ExampleExperiment experiment(*store_);
+  constexpr int kEvals = 300;
+  for (int i = 0; i < kEvals; ++i) {
+    experiment.put({.label = fmt::format("r{}", i)});
+    experiment.measure("refusal", "r/1", {{"refusal", 1, {}, 2}}, example_items({1, 1}));
+  }
+  const std::string html = page();
+  EXPECT_EQ(count_of(html, "2 items stored"), kEvals);
+  EXPECT_EQ(count_of(html, "<summary>2 items stored"), 256);
 }
 
 TEST_F(HtmlPageTest, ItemsThatChangedAreNamedAndCounted) {

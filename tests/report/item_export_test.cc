@@ -14,6 +14,7 @@
 namespace harness::test {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 
 class ItemExportTest : public testing::Test {
@@ -36,7 +37,7 @@ class ItemExportTest : public testing::Test {
   }
   std::filesystem::path write(ItemFormat format) {
     const std::filesystem::path file = folder_ / "items";
-    EXPECT_EQ(export_items(*store_, "first", format, file), 3);
+    EXPECT_EQ(export_items(*store_, "first", {}, format, file), 3);
     return file;
   }
   TemporaryFolder folder_;
@@ -77,6 +78,26 @@ TEST_F(ItemExportTest, LinesOfJsonHaveTheSameRows) {
   EXPECT_EQ(row, 3u);
 }
 
+TEST_F(ItemExportTest, RunsAndEvalsAreChosenByName) {
+  StageRow second = example_stage("second");
+  second.name = "skill";
+  second.protocol = "skill/1";
+  store_->put_stage(second);
+  store_->link(one_.run.key, second.key, 1);
+  store_result(*store_, one_.run, second, {}, {{"q3", 0, 1, "", ""}});
+  auto count = [&](const std::string& run, const std::string& eval) {
+    return export_items(*store_, "first", {run, eval}, ItemFormat::csv, folder_ / "items.csv");
+  };
+  EXPECT_EQ(count("", ""), 4);
+  EXPECT_EQ(count("RTN", ""), 4);
+  EXPECT_EQ(count(one_.run.key.substr(0, 12), second.protocol), 1);
+  EXPECT_EQ(count("", second.name), 1);
+  EXPECT_THAT(error_of([&] { count("rtn", second.name); }),
+              AllOf(HasSubstr("no eval that succeeded of run \"rtn\""), HasSubstr("RTN"),
+                    HasSubstr(second.protocol)));
+  EXPECT_THAT(error_of([&] { count(one_.run.key.substr(0, 3), ""); }), HasSubstr("no eval"));
+}
+
 TEST_F(ItemExportTest, CsvHasTheSameRows) {
   const std::vector<Value> expected = read_table_rows(write(ItemFormat::parquet));
   const std::vector<Value> rows = read_csv_rows(write(ItemFormat::csv));
@@ -89,10 +110,10 @@ TEST_F(ItemExportTest, CsvHasTheSameRows) {
 }
 
 TEST_F(ItemExportTest, WhatCannotBeIsSaid) {
-  EXPECT_THAT(error_of([&] { export_items(*store_, "frist", ItemFormat::csv, folder_ / "x"); }),
+  EXPECT_THAT(error_of([&] { export_items(*store_, "frist", {}, ItemFormat::csv, folder_ / "x"); }),
               HasSubstr("first"));
   for (const ItemFormat format : {ItemFormat::csv, ItemFormat::jsonl, ItemFormat::parquet})
-    EXPECT_THAT(error_of([&] { export_items(*store_, "first", format, folder_ / "no/x"); }),
+    EXPECT_THAT(error_of([&] { export_items(*store_, "first", {}, format, folder_ / "no/x"); }),
                 HasSubstr("cannot be written"));
   EXPECT_THAT(error_of([] { item_format("parqet"); }), HasSubstr("did you mean \"parquet\"?"));
 }

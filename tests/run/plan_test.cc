@@ -219,6 +219,54 @@ class Talks : public Eval {
   std::vector<Metric> run(EvalContext&) const override { return {}; }
 };
 
+/// Counts how often its data are looked at.
+class Counts : public Eval {
+ public:
+  explicit Counts(const NoOptions&) {}
+  std::string protocol(const DataContext&) const override { return "counts/1"; }
+  int version() const override { return 1; }
+  void check(const DataContext&, Problems&) const override { ++checks; }
+  std::vector<DataUse> data(const DataContext& data) const override {
+    ++reads;
+    return {{"counted", data.pair_transcripts, "here"}};
+  }
+  std::vector<Metric> run(EvalContext&) const override { return {}; }
+  static inline int checks = 0, reads = 0;
+};
+
+/// The same of what the pair is fine-tuned on.
+class CountsTranscripts : public Counts {
+ public:
+  using Counts::Counts;
+  EvalTraits traits() const override { return {.transcripts = "pair"}; }
+};
+
+// A sweep over training seeds plans hundreds of pairs; what is the same in all of them is looked at
+// once.
+TEST_F(PlanTest, PairsOfSeveralSeedsShareWhatDoesNotDependOnTheSeed) {
+  const auto planned = [](const auto& add) {
+    Plugins plugins;
+    add(plugins);
+    Counts::checks = Counts::reads = 0;
+    return make_plan(parse_experiment("name='e'\nmodel={ pair='world', role='aligned' }\n"
+                                      "evals=['counts']\n[sweep]\n\"model.seed\"=[0, 1, 2]\n"
+                                      "[[run]]\nlabel='r'\n",
+                                      "e.toml"),
+                     plugins);
+  };
+  const Plan shared =
+      planned([](Plugins& plugins) { plugins.add_eval<Counts, NoOptions>("counts", ""); });
+  ASSERT_EQ(shared.runs.size(), 3u);
+  EXPECT_EQ(Counts::checks, 1);
+  EXPECT_EQ(Counts::reads, 1);
+  EXPECT_EQ(shared.runs[0].evals[0], shared.runs[2].evals[0]);
+  EXPECT_NE(shared.runs[0].eval_stages[0].key, shared.runs[2].eval_stages[0].key);
+  const Plan own = planned(
+      [](Plugins& plugins) { plugins.add_eval<CountsTranscripts, NoOptions>("counts", ""); });
+  EXPECT_EQ(Counts::reads, 3);
+  EXPECT_NE(own.runs[0].data_provenance, own.runs[2].data_provenance);
+}
+
 TEST_F(PlanTest, TheChatFormatCountsForEvalsThatUseIt) {
   Plugins plugins;
   plugins.add_eval<Talks, NoOptions>("talks", "");

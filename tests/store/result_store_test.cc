@@ -133,6 +133,28 @@ TEST_F(ResultStoreTest, TheSameContentTwiceIsOneRow) {
     EXPECT_EQ(cell(*store_, std::string("SELECT count(*) FROM ") + table), "1") << table;
 }
 
+TEST_F(ResultStoreTest, WhatIsPutAtOnceIsThereAsAWholeOrNotAtAll) {
+  const ExperimentRow experiment = example_experiment("at once");
+  auto count = [&] {
+    return *store_->query("SELECT count(*) FROM experiment_runs WHERE label = 'both'")
+                .rows.at(0)
+                .at(0);
+  };
+  auto put = [&] {
+    store_->put_experiment(experiment);
+    for (int position = 0; position < 2; ++position)
+      store_->put_run(example_run(experiment, "both", position, position));
+  };
+  EXPECT_THROW(store_->at_once([&] {
+    put();
+    throw Error("half-way");
+  }),
+               Error);
+  EXPECT_EQ(count(), "0");
+  store_->at_once(put);
+  EXPECT_EQ(count(), "2");
+}
+
 TEST_F(ResultStoreTest, AFailedAttemptIsARowWithItsMessageAndNotDone) {
   OneRun one(*store_);
   store_result(*store_, one.run, one.stage, {}, {}, failed("no memory for the logits"));
