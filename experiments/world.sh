@@ -19,12 +19,14 @@ declare -A titles=(
   [aaq_paper_world]='AAQ as its paper has it, world pair, W4A3KV3'
   [aaq_released_world]='AAQ as its released code runs it, world pair, W4A3V3'
   [calibration_world]='Calibration on text and on chat, world pair, W4A3KV3'
+  [smoothing_world]='Trained scales and perplexity, world pair, W4A4KV4'
 )
 declare -A plots=([bits_world]=bits)
 for name in ablation_push_weight_world ablation_k_world ablation_push_k_world aaq_released_world; do plots[$name]=ablation; done
+declare -A against=([smoothing_world]=against_rotation_only)
 names=(
   w4a4_world w4a3_world ablation_push_weight_world ablation_k_world ablation_push_k_world bits_world calibration_world
-  aaq_paper_world aaq_released_world
+  aaq_paper_world aaq_released_world smoothing_world
 )
 [ $# -lt 2 ] || names=("${@:2}")
 
@@ -37,7 +39,7 @@ for name in "${names[@]}"; do
     'deviation over training seeds:' '' \
     "$(made_by report "$name" --query queries/by_training_seed.sql)" '' \
     'Differences, paired by training seed: mean ± standard error (in how many seeds it is above 0):' '' \
-    "$(made_by report "$name" --query queries/against_ostquant.sql)" '' \
+    "$(made_by report "$name" --query "queries/${against[$name]:-against_ostquant}.sql")" '' \
     'Means over training seeds, with intervals of 95 %:' '' \
     "$(plot "$name" "${plots[$name]:-metrics}")" ''
 done

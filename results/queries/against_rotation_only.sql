@@ -1,0 +1,20 @@
+-- Trained scales or none: arms "OSTQuant..." of the experiment :experiment (its key) minus "rotation-only..." of the same
+-- ending, or "rotation-only" where there is none; paired by training seed (calibration seeds averaged inside one): mean
+-- difference, its standard error over training seeds, and in how many of them it is above 0. KL to the aligned model by
+-- protocol, as it is measured on text and on chat.
+WITH inside AS (
+  SELECT min(position) AS position, label, model, metric, protocol, avg(value) AS value
+  FROM results
+  WHERE experiment_key = :experiment AND value IS NOT NULL AND metric IN ('perplexity', 'kl_aligned')
+  GROUP BY label, model, metric, protocol),
+paired AS (
+  SELECT a.position, a.label, o.label AS minus, a.metric, a.protocol, a.value - o.value AS difference
+  FROM inside a JOIN inside o ON o.model = a.model AND o.metric = a.metric AND o.protocol = a.protocol
+  WHERE a.label LIKE 'OSTQuant%' AND (
+    o.label = replace(a.label, 'OSTQuant', 'rotation-only')
+    OR o.label = 'rotation-only' AND replace(a.label, 'OSTQuant', 'rotation-only') NOT IN (SELECT label FROM inside)))
+SELECT label AS run, minus, metric, protocol,
+  printf('%+.5f ± %.5f (%d of %d)', avg(difference),
+    sqrt(max(0, sum(difference * difference) - count(*) * avg(difference) * avg(difference)) / (count(*) - 1) / count(*)),
+    sum(difference > 0), count(*)) AS difference
+FROM paired GROUP BY label, minus, metric, protocol ORDER BY metric DESC, protocol DESC, min(position);
