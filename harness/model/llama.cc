@@ -8,13 +8,13 @@
 #include <cassert>
 
 #include "harness/core/error.h"
-#include "harness/kernels/attention.h"
 #include "harness/kernels/integer_linear.h"
 #include "harness/kernels/ops.h"
 #include "harness/kernels/packed_linear.h"
 #include "harness/kernels/transformer_ops.h"
 #include "harness/model/kv_cache.h"
 #include "harness/model/row_blocks.h"
+#include "harness/model/sight.h"
 #include "harness/model/stored_blocks.h"
 #include "harness/model/token_forest.h"
 #include "harness/model/weight_loader.h"
@@ -63,16 +63,6 @@ LinearInput run_input_site(const LlamaBlock& block, ActivationSite site, const M
 template <class Make>
 at::Tensor run_site(const LlamaBlock& block, ActivationSite site, const Make& make) {
   return run_input_site(block, site, make).values;
-}
-
-// Query heads of a group read the same key and value head. A copy: the CPU's flash kernel wants
-// equal counts.
-at::Tensor repeat_heads(const at::Tensor& x, std::int64_t times) {
-  if (times == 1) return x;
-  const auto sizes = x.sizes();
-  return x.unsqueeze(2)
-      .expand({sizes[0], sizes[1], times, sizes[2], sizes[3]})
-      .reshape({sizes[0], sizes[1] * times, sizes[2], sizes[3]});
 }
 
 // The fresh tensor x plus y.
@@ -133,162 +123,6 @@ class Visit {
   bool& visited_;
 };
 
-// Queries of a group stand side by side as queries of their one head, so that K and V are read
-// where they are. [batch, heads, tokens, e] as [batch, kv_heads, group * tokens, e], and back.
-at::Tensor attend_masked(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                         const at::Tensor& seen) {
-  const at::Tensor grouped = q.reshape({q.size(0), k.size(1), -1, q.size(3)});
-  return at::scaled_dot_product_attention(grouped, k, v, seen).reshape(q.sizes());
-}
-
-// Each token sees itself and the window - 1 before it. In chunks of queries, each with the keys
-// that some of them see: time and memory grow with tokens * window. q, k, v [batch, heads, tokens,
-// e].
-at::Tensor attend_window(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                         std::int64_t window) {
-  constexpr std::int64_t kQueries = 512;
-  const std::int64_t tokens = q.size(2);
-  const at::Tensor places = at::arange(tokens, q.options().dtype(at::kLong));
-  std::vector<at::Tensor> parts;
-  for (std::int64_t begin = 0; begin < tokens; begin += kQueries) {
-    const std::int64_t end = std::min(begin + kQueries, tokens);
-    const std::int64_t first = std::max<std::int64_t>(0, begin - window + 1);
-    const at::Tensor seen =
-        seen_keys(places.slice(0, begin, end).unsqueeze(1), places.slice(0, first, end), window);
-    parts.push_back(at::scaled_dot_product_attention(q.slice(2, begin, end), k.slice(2, first, end),
-                                                     v.slice(2, first, end), seen));
-  }
-  return at::cat(parts, 2);
-}
-
-// What the tokens of a pass look at.
-class Sight {
- public:
-  virtual ~Sight() = default;
-  // Whether `rope` has the angles of all rows' tokens [rows * tokens], not those of every row.
-  virtual bool own_angles() const { return false; }
-  // A block's attention: q [batch, heads, tokens, e]; k, v [batch, kv_heads, tokens, e] -> q's
-  // shape.
-  virtual at::Tensor attend(const LlamaConfig& config, const LlamaBlock& block, const at::Tensor& q,
-                            const at::Tensor& k, const at::Tensor& v) const = 0;
-};
-
-// Each row is a sequence from an empty context.
-class WholeSequences : public Sight {
- public:
-  at::Tensor attend(const LlamaConfig& config, const LlamaBlock& block, const at::Tensor& q,
-                    const at::Tensor& k, const at::Tensor& v) const override {
-    if (can_attend(q, k)) return causal_attention(q, k, v, block.window);
-    const std::int64_t group = config.num_attention_heads / config.num_key_value_heads;
-    const at::Tensor all_k = repeat_heads(k, group), all_v = repeat_heads(v, group);
-    if (block.window && *block.window < q.size(2))
-      return attend_window(q, all_k, all_v, *block.window);
-    return at::scaled_dot_product_attention(q, all_k, all_v, /*attn_mask=*/{}, /*dropout_p=*/0.0,
-                                            /*is_causal=*/true);
-  }
-};
-
-// Each row goes on from what a cache holds of it.
-class CachedSight : public Sight {
- public:
-  CachedSight(KvCache& cache, const KvCache::Pass& pass, std::size_t block)
-      : cache_(cache), pass_(pass), block_(block) {}
-  bool own_angles() const override { return !pass_.first; }
-  at::Tensor attend(const LlamaConfig& config, const LlamaBlock& block, const at::Tensor& q,
-                    const at::Tensor& k, const at::Tensor& v) const override {
-    const auto [held_k, held_v] = cache_.append(pass_, block_, k, v);
-    if (pass_.first) return WholeSequences().attend(config, block, q, k, v);
-    return attend_masked(q, held_k, held_v, pass_.seen_by(block.window));
-  }
-
- private:
-  KvCache& cache_;
-  const KvCache::Pass& pass_;
-  std::size_t block_;
-};
-
-// Queries of a forest whose keys are looked up, and masked, at once: enough for full products, few
-// enough that most of what is looked up is seen.
-constexpr std::int64_t kPartTokens = 256, kPartTokensOnGpu = 512;
-
-// A forest's parts, made ready once for all blocks.
-class ForestSight {
- public:
-  ForestSight(const LlamaModel& model, const TokenForest& forest) {
-    const LlamaConfig& config = model.config();
-    const std::int64_t group = config.num_attention_heads / config.num_key_value_heads;
-    const std::int64_t longest =
-        *std::max_element(forest.positions.begin(), forest.positions.end());
-    auto mask = [&](const ForestPart& part, std::optional<std::int64_t> window) {
-      return part_mask(forest, part, window)
-          .to(model.device(), model.dtype())
-          .repeat({group, 1})
-          .unsqueeze(0)
-          .unsqueeze(0);
-    };
-    for (ForestPart& part :
-         forest_parts(forest, model.device().is_cpu() ? kPartTokens : kPartTokensOnGpu)) {
-      Ready ready;
-      ready.begin = part.begin;
-      ready.end = part.end;
-      ready.first_key = part.keys.front();
-      ready.end_key = part.keys.back() + 1;
-      if (!part.contiguous()) ready.keys = at::tensor(part.keys, at::kLong).to(model.device());
-      ready.mask = mask(part, {});
-      ready.sliding = config.sliding_window && *config.sliding_window <= longest
-                          ? mask(part, config.sliding_window)
-                          : ready.mask;
-      parts_.push_back(std::move(ready));
-    }
-  }
-
-  // q [1, heads, tokens, e]; k, v [1, kv_heads, context + tokens, e] -> q's shape.
-  at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                    bool slides) const {
-    const at::Tensor k_rows = k[0].transpose(0, 1), v_rows = v[0].transpose(0, 1);
-    std::vector<at::Tensor> mixed;
-    for (const Ready& part : parts_) {
-      auto seen = [&](const at::Tensor& all, const at::Tensor& rows) {
-        if (!part.keys.defined()) return all.slice(2, part.first_key, part.end_key);
-        return rows.index_select(0, part.keys).transpose(0, 1).unsqueeze(0);
-      };
-      mixed.push_back(attend_masked(q.slice(2, part.begin, part.end), seen(k, k_rows),
-                                    seen(v, v_rows), slides ? part.sliding : part.mask));
-    }
-    return at::cat(mixed, 2);
-  }
-
- private:
-  struct Ready {
-    std::int64_t begin, end, first_key, end_key;
-    at::Tensor keys;           // undefined: all from first_key to end_key
-    at::Tensor mask, sliding;  // [1, 1, group * queries, keys]
-  };
-  std::vector<Ready> parts_;
-};
-
-class Forest : public Sight {
- public:
-  // @param context may be null
-  Forest(const ForestSight& sight, const KvCache* context, std::size_t block)
-      : sight_(sight), context_(context), block_(block) {}
-  at::Tensor attend(const LlamaConfig&, const LlamaBlock& block, const at::Tensor& q,
-                    const at::Tensor& k, const at::Tensor& v) const override {
-    if (!context_) return sight_.attend(q, k, v, block.window.has_value());
-    const auto [held_k, held_v] = context_->held(block_);
-    // Token by token in memory, as k and v are: parts look rows up.
-    auto joined = [](const at::Tensor& held, const at::Tensor& x) {
-      return at::cat({held.transpose(1, 2), x.transpose(1, 2)}, 1).transpose(1, 2);
-    };
-    return sight_.attend(q, joined(held_k, k), joined(held_v, v), block.window.has_value());
-  }
-
- private:
-  const ForestSight& sight_;
-  const KvCache* context_;
-  std::size_t block_;
-};
-
 at::Tensor attention(const LlamaConfig& config, const LlamaBlock& block, const LinearInput& x,
                      const Rope& rope, const Sight& sight) {
   const std::int64_t batch = x.values.size(0), tokens = x.values.size(1);
@@ -339,26 +173,6 @@ at::Tensor pass_block(const LlamaConfig& config, const LlamaBlock& block, const 
   const LinearInput mlp_in = normed(ActivationSite::mlp_in, middle, block.post_attention_norm);
   return add_to(mlp(block, mlp_in), middle);
 }
-
-// What a sight shows of the tokens that are each row's own. Others stand behind them, which see
-// nothing, and which nothing sees.
-class OwnTokens : public Sight {
- public:
-  OwnTokens(const Sight& sight, std::int64_t own) : sight_(sight), own_(own) {}
-  bool own_angles() const override { return sight_.own_angles(); }
-  at::Tensor attend(const LlamaConfig& config, const LlamaBlock& block, const at::Tensor& q,
-                    const at::Tensor& k, const at::Tensor& v) const override {
-    const std::int64_t others = q.size(2) - own_;
-    if (others == 0) return sight_.attend(config, block, q, k, v);
-    auto own = [&](const at::Tensor& x) { return x.slice(2, 0, own_); };
-    const at::Tensor mixed = sight_.attend(config, block, own(q), own(k), own(v));
-    return at::constant_pad_nd(mixed, {0, 0, 0, others});
-  }
-
- private:
-  const Sight& sight_;
-  std::int64_t own_;
-};
 
 // A pass on its way through the blocks.
 class PassUnderway {
