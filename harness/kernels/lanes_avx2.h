@@ -40,6 +40,18 @@ struct Avx2 {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(y), _mm256_cvtps_ph(a.low, kMode));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(y + 8), _mm256_cvtps_ph(a.high, kMode));
   }
+  /// Past the caches, where y is aligned to 64 bytes.
+  static HARNESS_INLINE void stream(float* y, F a) {
+    _mm256_stream_ps(y, a.low);
+    _mm256_stream_ps(y + 8, a.high);
+  }
+  template <class T>
+  static HARNESS_INLINE void stream(T* y, F a) {
+    alignas(32) T values[kLanes];
+    store(values, a);
+    _mm256_stream_si256(reinterpret_cast<__m256i*>(y),
+                        _mm256_load_si256(reinterpret_cast<const __m256i*>(values)));
+  }
   template <class T>
   static HARNESS_INLINE void store_part(T* y, int count, F a) {
     float values[kLanes];

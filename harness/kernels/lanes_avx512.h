@@ -43,6 +43,15 @@ struct Avx512 {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(y),
                         _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
   }
+  /// Past the caches, where y is aligned to 64 bytes.
+  static HARNESS_INLINE void stream(float* y, F a) { _mm512_stream_ps(y, a); }
+  template <class T>
+  static HARNESS_INLINE void stream(T* y, F a) {
+    alignas(32) T values[kLanes];
+    store(values, a);
+    _mm256_stream_si256(reinterpret_cast<__m256i*>(y),
+                        _mm256_load_si256(reinterpret_cast<const __m256i*>(values)));
+  }
   static HARNESS_INLINE void store_part(float* y, int count, F a) {
     _mm512_mask_storeu_ps(y, first(count), a);
   }

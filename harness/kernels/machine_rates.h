@@ -13,8 +13,9 @@ namespace harness {
 /// Measures once, at each call: a rate in units a second.
 using RateProbe = std::function<double()>;
 
-/// Bytes, read and written, of a copy from memory to memory.
-/// @param bytes of one of the two buffers, beyond the caches
+/// Bytes, read and written, of a copy from memory to memory, by stores that pass the caches by: the
+/// fastest there is.
+/// @param bytes of one of the two buffers, beyond the caches; a multiple of 4096
 RateProbe copy_probe(std::int64_t bytes = std::int64_t{1} << 28);
 
 /// Operations (a multiplication and an addition are two) of a product of two square matrices.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "harness/kernels/clip_lanes.h"
 #include "harness/kernels/cpu_kernels.h"
 #include "harness/kernels/grid_lanes.h"
 
@@ -10,81 +11,52 @@
 namespace harness::kernels {
 namespace {
 
-template <class L>
-HARNESS_INLINE typename L::F power_2_4_lanes(typename L::F error) {
-  using F = typename L::F;
-  const F square = L::mul(error, error);
-  const F y = L::max(square, L::set(kSmallestSquare));
-  F r = L::inverse_fifth_root_guess(y);
-  for (int step = 0; step < 3; ++step) {
-    const F r2 = L::mul(r, r);
-    const F y_r5 = L::mul(y, L::mul(L::mul(r2, r2), r));
-    r = L::mul(r, L::sub(L::set(1.2f), L::mul(L::set(0.2f), y_r5)));
-  }
-  const F r2 = L::mul(r, r);
-  return L::mul(square, L::mul(y, L::mul(r2, r2)));
-}
-
-/// The sum of |error|^2.4, or a part of it that reaches `least`: then the sum does too, since no
-/// rounded sum falls when a term that is not negative is added.
-template <class L, class T>
-float clipping_error_lanes(const T* x, std::int64_t group, const Grid<float>& grid, float unit,
-                           float least) {
-  using F = typename L::F;
-  constexpr std::int64_t kLook = 16 * kLanes;  // values between looks at the sum
-  const GridLanes<L> lanes(grid, largest_finite<T>());
-  const F factor = L::set(unit);
-  F sum = L::set(0.0f);
-  auto take = [&](F value) __attribute__((always_inline)) {
-    const F error = L::sub(lanes.value(lanes.code(value)), value);
-    sum = L::add(sum, power_2_4_lanes<L>(L::mul(error, factor)));
-  };
-  for (; group > kLook; group -= kLook, x += kLook) {
-    for (std::int64_t j = 0; j < kLook; j += kLanes) take(L::load(x + j));
-    const float part = L::reduce_sum(sum);
-    if (part >= least) return part;
-  }
-  // A zero is represented exactly, so that the lanes behind the group's end add nothing.
-  for_lanes(
-      group, [&](std::int64_t j) { take(L::load(x + j)); },
-      [&](std::int64_t j, int count) { take(L::load_part(x + j, count, 0.0f)); });
-  return L::reduce_sum(sum);
-}
-
 template <class L, class T>
 bool choose_grid_lanes(const T* x, std::int64_t group, const QuantizerParams& params,
                        Grid<float>& grid) {
   Extremes<float> extremes;
   if (!find_extremes_lanes<L>(x, group, extremes)) return false;
-  grid = make_grid(params, extremes, 1.0f);
-  if (!params.mse_clip) return true;
-  const float unit = error_unit(extremes);
-  float least = clipping_error_lanes<L>(x, group, grid, unit, __builtin_inff());
-  for (int candidate = 1; candidate < kClipCandidates; ++candidate) {
-    const Grid<float> narrower = make_grid(params, extremes, clip_ratio<float>(candidate));
-    const float error = clipping_error_lanes<L>(x, group, narrower, unit, least);
-    if (error < least) {
-      least = error;
-      grid = narrower;
-    }
-  }
+  grid = params.mse_clip ? clipped_grid_lanes<L>(x, group, params, extremes)
+                         : make_grid(params, extremes, 1.0f);
   return true;
 }
 
-template <class L, class T>
-bool fake_quantize_lanes(const T* x, T* y, std::int64_t groups, std::int64_t group,
-                         const QuantizerParams& params) {
+/// @param store of 16 values
+template <class L, class T, class Store>
+HARNESS_INLINE bool fake_quantize_groups(const T* x, T* y, std::int64_t groups, std::int64_t group,
+                                         const QuantizerParams& params, const Store& store) {
   for (std::int64_t g = 0; g < groups; ++g, x += group, y += group) {
     Grid<float> grid;
     if (!choose_grid_lanes<L>(x, group, params, grid)) return false;
     const GridLanes<L> lanes(grid, largest_finite<T>());
     for_lanes(
-        group, [&](std::int64_t j) { L::store(y + j, lanes.value(lanes.code(L::load(x + j)))); },
+        group, [&](std::int64_t j) { store(y + j, lanes.value(lanes.code(L::load(x + j)))); },
         [&](std::int64_t j, int count) {
           L::store_part(y + j, count, lanes.value(lanes.code(L::load_part(x + j, count, 0.0f))));
         });
   }
   return true;
+}
+
+/// Results of this many bytes leave the caches before anyone reads them: written past them, they
+/// need not be read first.
+constexpr std::int64_t kStreamedBytes = std::int64_t{4} << 20;
+
+template <class L, class T>
+bool fake_quantize_lanes(const T* x, T* y, std::int64_t groups, std::int64_t group,
+                         const QuantizerParams& params) {
+  using F = typename L::F;
+  const bool streams = groups * group * static_cast<std::int64_t>(sizeof(T)) >= kStreamedBytes &&
+                       group % kLanes == 0 && reinterpret_cast<std::uintptr_t>(y) % 64 == 0;
+  if (!streams)
+    return fake_quantize_groups<L>(
+        x, y, groups, group, params,
+        [](T * to, F value) __attribute__((always_inline)) { L::store(to, value); });
+  const bool finite = fake_quantize_groups<L>(
+      x, y, groups, group, params,
+      [](T * to, F value) __attribute__((always_inline)) { L::stream(to, value); });
+  _mm_sfence();  // before other threads are told
+  return finite;
 }
 
 template <class L, class T>

@@ -186,7 +186,8 @@ GptqResult gptq(const at::Tensor& weight, const GptqFactor& factor, const QuantS
   const at::Tensor position = at::argsort(factor.order);
   const std::vector<std::int64_t> last_position =
       to_vector(position.view({columns / group, group}).amax(1));
-  work.rest = original.masked_fill(factor.dead, 0).index_select(1, factor.order).t().contiguous();
+  work.rest = original.t().index_select(0, factor.order);
+  work.rest.index_fill_(0, at::nonzero(factor.dead.index_select(0, factor.order)).squeeze(1), 0);
   work.codes = at::empty_like(work.rest);
   const auto quantize = work.rest.scalar_type() == at::kDouble ? quantize_columns_as<double>
                                                                : quantize_columns_as<float>;

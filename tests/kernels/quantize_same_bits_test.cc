@@ -25,11 +25,11 @@ struct Case {
 
 /// Values of one kind a case: normal, on ties, tiny, huge, subnormal, of mixed magnitude, sparse,
 /// one-sided.
-Case random_case(std::mt19937& random) {
+Case random_case(std::mt19937& random, int largest_group = 300) {
   auto below = [&](int n) { return static_cast<int>(random() % static_cast<unsigned>(n)); };
   auto uniform = [&] { return static_cast<float>(random() % 2000001u) / 1e6f - 1.0f; };
   Case result;
-  result.group = below(4) == 0 ? 1 + below(17) : 1 + below(300);
+  result.group = below(4) == 0 ? 1 + below(17) : 1 + below(largest_group);
   result.groups = 1 + below(4);
   result.params = {kSchemes[below(3)], 2 + below(7), below(2) ? 1.0 : 0.95, below(4) == 0};
   const int kind = below(8);
@@ -109,6 +109,58 @@ TEST(QuantizeSameBits, Float32) { expect_same_bits<float>(DType::f32); }
 TEST(QuantizeSameBits, Float64) { expect_same_bits<double>(DType::f64); }
 TEST(QuantizeSameBits, Bfloat16) { expect_same_bits<Bf16>(DType::bf16); }
 TEST(QuantizeSameBits, Float16) { expect_same_bits<Half>(DType::f16); }
+
+// So many that a call writes them past the caches, from an aligned and from another address.
+TEST(QuantizeSameBits, ManyValues) {
+  const std::int64_t group = 1024, groups = 2048;
+  const QuantizerParams params{Scheme::symmetric_activation, 4, 1.0, false};
+  std::mt19937 random(15);
+  std::vector<float> wide(static_cast<std::size_t>(groups * group));
+  for (float& value : wide) value = static_cast<float>(random() % 2000001u) / 1e6f - 1.0f;
+  const auto expect_same = [&]<class T>(DType dtype, T) {
+    const std::vector<T> x = typed<T>(wide);
+    std::vector<T> expected(x.size()), found(x.size() + 32);
+    portable_kernels().fake_quantize(dtype, x.data(), expected.data(), groups, group, params);
+    const auto address = reinterpret_cast<std::uintptr_t>(found.data());
+    const std::size_t aligned = (64 - address % 64) % 64 / sizeof(T);
+    for (const CpuKernels* kernels : supported_cpu_kernels()) {
+      for (const std::size_t offset : {aligned, aligned + 1 - 2 * (aligned > 0)}) {
+        SCOPED_TRACE(kernels->name);
+        kernels->fake_quantize(dtype, x.data(), found.data() + offset, groups, group, params);
+        ASSERT_EQ(std::memcmp(found.data() + offset, expected.data(), x.size() * sizeof(T)), 0);
+      }
+    }
+  };
+  expect_same(DType::f32, 0.0f);
+  expect_same(DType::bf16, Bf16{});
+  expect_same(DType::f16, Half{});
+}
+
+// The search leaves out most ratios where their squared errors are enough, the reference none.
+TEST(QuantizeSameBits, MseClippingOfLongGroups) {
+  std::mt19937 random(14);
+  for (int trial = 0; trial < 300; ++trial) {
+    Case c = random_case(random, 4000);
+    c.params.mse_clip = true;
+    if (trial % 3 == 0)  // a heavy tail
+      for (float& value : c.values) value = value * value * value / (1.001f - std::abs(value));
+    const auto groups = static_cast<std::size_t>(c.groups);
+    std::vector<std::uint8_t> codes(c.values.size()), expected_codes(codes);
+    std::vector<float> scales(groups), zeros(groups), expected_scales(groups),
+        expected_zeros(groups);
+    portable_kernels().quantize(DType::f32, c.values.data(), expected_codes.data(),
+                                expected_scales.data(), expected_zeros.data(), c.groups, c.group,
+                                c.params);
+    for (const CpuKernels* kernels : supported_cpu_kernels()) {
+      SCOPED_TRACE(std::string(kernels->name) + ", trial " + std::to_string(trial));
+      kernels->quantize(DType::f32, c.values.data(), codes.data(), scales.data(), zeros.data(),
+                        c.groups, c.group, c.params);
+      ASSERT_EQ(scales, expected_scales);
+      ASSERT_EQ(zeros, expected_zeros);
+      ASSERT_EQ(codes, expected_codes);
+    }
+  }
+}
 
 template <class T>
 void expect_same_gradients(DType dtype) {
