@@ -8,8 +8,10 @@
 #include "harness/data/file.h"
 #include "harness/report/html_page.h"
 #include "harness/report/main_table.h"
+#include "harness/report/metric_kind.h"
 #include "harness/report/paired_table.h"
 #include "harness/report/render.h"
+#include "harness/report/verdict.h"
 #include "harness/store/dump.h"
 #include "harness/store/result_store.h"
 
@@ -35,8 +37,26 @@ namespace {
 
 struct ReportArguments {
   std::string experiment, format = "markdown", out, query, reference, against;
-  bool provenance = false, no_items = false, all_pairs = false;
+  std::string items = "all";
+  bool provenance = false, all_pairs = false, verdict = false;
 };
+
+/// Which method keeps safety best, in words: Markdown, a paragraph for each model and format.
+std::string verdict_paragraphs(const ResultStore& store, const std::string& experiment) {
+  const std::vector<SafetyVerdict> verdicts = safety_verdicts(store, experiment);
+  std::string text;
+  for (const Summary& summary : summaries(verdicts))
+    text +=
+        fmt::format("{}**{}.** {}, {}, by {} ({}). {}\n", text.empty() ? "" : "\n", summary.title,
+                    summary.verdict->model,
+                    summary.verdict->format.empty() ? "several formats" : summary.verdict->format,
+                    summary.verdict->name.metric, metric_kind(summary.verdict->name.metric).meaning,
+                    summary.text);
+  if (text.empty())
+    throw Error(experiment, "no quantized run with a metric of safety", "one to judge",
+                "`harness report` without --verdict shows what was measured");
+  return text;
+}
 
 std::string report_text(const ResultStore& store, const ReportArguments& arguments) {
   if (arguments.experiment.empty()) {
@@ -45,8 +65,13 @@ std::string report_text(const ResultStore& store, const ReportArguments& argumen
                   "a name or key", "`harness report` lists them");
     return render(experiments_table(store), arguments.format);
   }
-  if (arguments.format == "sql") return dump(store, arguments.experiment, !arguments.no_items);
+  if (arguments.format == "sql")
+    return dump(store, arguments.experiment,
+                arguments.items == "all"     ? DumpedItems::all
+                : arguments.items == "first" ? DumpedItems::first
+                                             : DumpedItems::none);
   if (arguments.format == "html") return to_html_page(store, arguments.experiment);
+  if (arguments.verdict) return verdict_paragraphs(store, arguments.experiment);
   Table table = !arguments.reference.empty()
                     ? paired_table(store, arguments.experiment, arguments.reference)
                 : arguments.all_pairs ? all_pairs_table(store, arguments.experiment)
@@ -101,12 +126,24 @@ void add_report(CLI::App& app, Session&) {
       ->excludes("--reference")
       ->excludes("--against");
   command
+      ->add_flag("--verdict", arguments->verdict,
+                 "say in words which method keeps safety best, by how much, and how sure that is")
+      ->needs(experiment)
+      ->excludes("--query")
+      ->excludes("--reference")
+      ->excludes("--against")
+      ->excludes("--all-pairs");
+  command
       ->add_flag("--provenance", arguments->provenance,
                  "add under which conditions the results were made")
       ->needs(experiment);
   command
-      ->add_flag("--no-items", arguments->no_items,
-                 "with --format sql: metrics, curves and provenance only")
+      ->add_option(
+          "--items", arguments->items,
+          "with --format sql: all; first: those of the first run of each label only, which "
+          "the page compares; none: metrics, curves and provenance only")
+      ->check(CLI::IsMember({"all", "first", "none"}))
+      ->capture_default_str()
       ->needs(experiment);
   command->add_option("--out", arguments->out, "write to this file instead of standard output");
   database->add_to(*command);
@@ -119,6 +156,7 @@ void add_report(CLI::App& app, Session&) {
       "  harness report quickstart --reference \"as shipped\"\n"
       "  harness report w4a4_world --against OSTQuant\n"
       "  harness report w4a4_world --all-pairs\n"
+      "  harness report w4a4_world --verdict\n"
       "  harness report quickstart --format sql | gzip > quickstart.sql.gz");
   command->callback([=] {
     write_output(report_text(*ResultStore::open_read_only(database->path), *arguments),

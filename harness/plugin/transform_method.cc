@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <cassert>
+#include <optional>
 
 namespace harness {
 namespace {
@@ -43,18 +44,24 @@ void train_and_fold(MethodContext& context, const std::string& name,
 
 Distillation distillation_of(MethodContext& context, const DistillationOptions& options) {
   assert(context.calibration);
-  const bool pushes = options.alpha != 0;
   // Alpha itself and renormalise are the loss's own.
   DistillationTargets targets = stored_targets(
       context.files.folder, context.files.inputs_key, options, context.model.config().vocab_size,
       [&](const DistillationOptions& kept) {
         using Role = References::Role;
-        const LlamaModel& teacher = context.references.llama(Role::aligned);
-        const LlamaModel* base = pushes ? &context.references.llama(Role::base) : nullptr;
-        DistillationTargets made = distillation_targets(context.calibration->tokens(), teacher,
-                                                        base, kept, context.progress);
+        const at::Tensor& tokens = context.calibration->tokens();
+        const auto states = [&](Role role, const char* name) {
+          return FinalStates(
+              context.references.llama(role), tokens, context.files.folder,
+              fmt::format("states of the {} model\n{}", name, context.files.inputs_key));
+        };
+        FinalStates teacher = states(Role::aligned, "aligned");
+        std::optional<FinalStates> base;
+        if (kept.alpha != 0) base.emplace(states(Role::base, "base"));
+        DistillationTargets made =
+            distillation_targets(tokens, teacher, base ? &*base : nullptr, kept, context.progress);
         context.references.release(Role::aligned);
-        if (pushes) context.references.release(Role::base);
+        if (base) context.references.release(Role::base);
         return made;
       });
   return {std::move(targets), options};

@@ -145,6 +145,17 @@ at::Tensor push_indices(const at::Tensor& aligned, const at::Tensor& base, PushS
 DistillationTargets distillation_targets(const at::Tensor& tokens, const LlamaModel& teacher,
                                          const LlamaModel* base, const DistillationOptions& options,
                                          Progress& progress) {
+  FinalStates of_teacher(teacher, tokens);
+  std::optional<FinalStates> of_base;
+  if (base) of_base.emplace(*base, tokens);
+  return distillation_targets(tokens, of_teacher, base ? &*of_base : nullptr, options, progress);
+}
+
+DistillationTargets distillation_targets(const at::Tensor& tokens, FinalStates& teacher_states,
+                                         FinalStates* base_states,
+                                         const DistillationOptions& options, Progress& progress) {
+  const LlamaModel& teacher = teacher_states.model();
+  const LlamaModel* base = base_states ? &base_states->model() : nullptr;
   const std::int64_t vocabulary = teacher.config().vocab_size;
   check_k("top_k", options.top_k, vocabulary);
   if (base) {
@@ -167,22 +178,22 @@ DistillationTargets distillation_targets(const at::Tensor& tokens, const LlamaMo
       std::max<std::int64_t>(1, teacher.tokens_together() / length / batch);
   for (std::int64_t group = 0; group < tokens.size(0); group += together * batch) {
     check_interrupted();
-    std::vector<Pass> passes;
-    for (const at::Tensor& part : tokens.slice(0, group, group + together * batch).split(batch))
-      passes.push_back({part});
-    std::vector<at::Tensor> of_passes = teacher.hidden_together(passes), base_of_passes;
-    if (base) base_of_passes = base->hidden_together(passes);
-    for (std::size_t i = 0; i < passes.size(); ++i) {
+    const std::vector<at::Tensor> batches =
+        tokens.slice(0, group, group + together * batch).split(batch);
+    const std::vector<at::Tensor> states = teacher_states.of(batches, group);
+    const std::vector<at::Tensor> states_of_base =
+        base ? base_states->of(batches, group) : std::vector<at::Tensor>();
+    for (std::size_t i = 0; i < batches.size(); ++i) {
       const std::int64_t begin = group + static_cast<std::int64_t>(i) * batch;
-      const at::Tensor states = of_passes[i].flatten(0, 1);
-      const at::Tensor base_states = base ? base_of_passes[i].flatten(0, 1) : at::Tensor();
-      for (std::int64_t row = 0; row < states.size(0); row += chunk) {
-        const at::Tensor logits = teacher.head(states.slice(0, row, row + chunk));
+      const at::Tensor rows = states[i].flatten(0, 1);
+      const at::Tensor rows_of_base = base ? states_of_base[i].flatten(0, 1) : at::Tensor();
+      for (std::int64_t row = 0; row < rows.size(0); row += chunk) {
+        const at::Tensor logits = teacher.head(rows.slice(0, row, row + chunk));
         const std::int64_t first = begin * length + row;
         of_teacher.write(first, logits,
                          options.top_k > 0 ? top(logits, options.top_k) : at::Tensor());
         if (!base) continue;
-        const at::Tensor base_logits = base->head(base_states.slice(0, row, row + chunk));
+        const at::Tensor base_logits = base->head(rows_of_base.slice(0, row, row + chunk));
         of_base->write(
             first, base_logits,
             options.push_top_k > 0
@@ -194,6 +205,8 @@ DistillationTargets distillation_targets(const at::Tensor& tokens, const LlamaMo
                       static_cast<double>(tokens.size(0)));
     }
   }
+  teacher_states.keep();
+  if (base) base_states->keep();
   return {of_teacher.take(), of_base ? of_base->take() : SubsetTargets()};
 }
 
@@ -233,7 +246,7 @@ DistillationTargets stored_targets(
   std::optional<SubsetTargets> of_teacher = teacher.find(), of_base;
   if (pushes) of_base = base.find();
   if (!of_teacher || (pushes && !of_base)) {
-    // The push's subset needs both models' passes, the teacher's again where only its own are kept.
+    // The push's subset needs both models' logits, where only the teacher's targets are kept too.
     DistillationTargets made = make(kept);
     if (!of_teacher) teacher.keep(*(of_teacher = std::move(made.teacher)));
     if (pushes && !of_base) base.keep(*(of_base = std::move(made.base)));

@@ -11,6 +11,7 @@
 
 #include "harness/core/log.h"
 #include "harness/model/llama.h"
+#include "harness/quant/final_states.h"
 
 // What a transform is trained on: a loss over the logits of the calibration text's positions. The
 // trainer hands it the logits some tokens at a time, so that no more than that many float32 copies
@@ -95,6 +96,10 @@ struct DistillationTargets {
 DistillationTargets distillation_targets(const at::Tensor& tokens, const LlamaModel& teacher,
                                          const LlamaModel* base, const DistillationOptions& options,
                                          Progress& progress);
+/// The same by heads alone where the models' states are kept; else they are afterwards.
+DistillationTargets distillation_targets(const at::Tensor& tokens, FinalStates& teacher,
+                                         FinalStates* base, const DistillationOptions& options,
+                                         Progress& progress);
 
 /// One model's targets on disk (kept_tensors.h), for whoever comes with the same models and text.
 class KeptTargets {
@@ -112,8 +117,8 @@ class KeptTargets {
 
 /// Those targets, cut out of what earlier calls have kept in `folder` for the same models and text,
 /// else made and kept. Kept are the 1024 most of the teacher and of the push, or more where more
-/// are asked for: the k most of them are those of any smaller k, so that one pass of each model
-/// serves every arm of a sweep over k and alpha.
+/// are asked for: the k most of them are those of any smaller k, so that they serve every arm of a
+/// sweep over k and alpha.
 /// @param inputs     digest of the models and the text
 /// @param vocabulary of the models
 /// @param make       gives the targets of wider options

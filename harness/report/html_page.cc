@@ -161,33 +161,6 @@ std::string lead_text(const NamedRows& stages, std::size_t rows) {
                      last.empty() ? "?" : last.substr(0, kDate));
 }
 
-constexpr const char* kKeepsBest = " keeps safety best";
-
-/// What a verdict says in a few words.
-std::string headline(const Verdict& verdict, bool disputed) {
-  if (verdict.arms.size() < 2) return "One method only: nothing to compare";
-  const std::string& best = verdict.arms.front().label;
-  const char* extreme = verdict.higher_is_better ? "highest" : "lowest";
-  if (!verdict.told())
-    return fmt::format("No method is ahead beyond noise; {} has the {} value", best, extreme);
-  if (disputed)
-    return fmt::format("{} has the {} {}, but is behind by other metrics of safety", best, extreme,
-                       verdict.name.metric);
-  if (verdict.beyond_unquantized())
-    return fmt::format("{} has the {} {}, beyond the unquantized model: changed rather than kept",
-                       best, extreme, verdict.name.metric);
-  return best + kKeepsBest;
-}
-
-/// "By refusal_auc it is behind QuaRot W4A16 beyond noise."
-std::string contradictions_text(const std::vector<const Verdict*>& against) {
-  std::string text;
-  for (const Verdict* other : against)
-    text += fmt::format(" By {} it is behind {} beyond noise.", other->name.metric,
-                        other->arms.front().label);
-  return text;
-}
-
 Cell estimate_cell(const Arm& arm) {
   const std::string text = estimate_text(arm.estimate);
   return {.text = text.substr(0, text.rfind(", ")),
@@ -195,11 +168,11 @@ Cell estimate_cell(const Arm& arm) {
           .details = {{"over", arm.estimate.over}}};
 }
 
-std::string verdicts_table(const std::vector<Verdict>& verdicts) {
+std::string verdicts_table(const std::vector<SafetyVerdict>& verdicts) {
   const Alignment right = Alignment::right;
   const Cell nothing{.text = "–", .exact = ""};
   std::set<std::string> models;
-  for (const Verdict& verdict : verdicts) models.insert(verdict.model);
+  for (const SafetyVerdict& verdict : verdicts) models.insert(verdict.model);
   Table table;
   table.columns = {{.title = "metric"},
                    {.title = "model", .machine_only = models.size() == 1},
@@ -216,7 +189,7 @@ std::string verdicts_table(const std::vector<Verdict>& verdicts) {
     return Cell{.text = labels.empty() ? "–" : fmt::format("{}", fmt::join(labels, ", "))};
   };
   std::vector<std::string> links;
-  for (const Verdict& verdict : verdicts) {
+  for (const SafetyVerdict& verdict : verdicts) {
     std::vector<Cell> row = {
         {.text = verdict.name.metric + arrow(verdict.higher_is_better)},
         {.text = verdict.model},
@@ -250,7 +223,8 @@ std::string verdicts_table(const std::vector<Verdict>& verdicts) {
 }
 
 /// The first metric of safety for each model and format in words, all of them in a table.
-std::string summary_html(const std::vector<Verdict>& verdicts, const std::vector<RowRuns>& rows) {
+std::string summary_html(const std::vector<SafetyVerdict>& verdicts,
+                         const std::vector<RowRuns>& rows) {
   std::string html;
   const auto unfinished = std::count_if(
       rows.begin(), rows.end(), [](const RowRuns& row) { return !row.front()->succeeded(); });
@@ -263,19 +237,16 @@ std::string summary_html(const std::vector<Verdict>& verdicts, const std::vector
            "<p>No quantized run of this experiment has a metric of safety, so nothing can "
            "be said of which method keeps safety best.</p>\n";
   html += "<p>Which method keeps safety best, by how much, and how sure is that?</p>\n";
-  std::set<std::pair<std::string, std::string>> said;
-  for (const Verdict& verdict : verdicts) {
-    if (!said.emplace(verdict.model, verdict.format).second) continue;
-    const std::string title = headline(verdict, is_disputed(verdict, verdicts));
+  for (const Summary& summary : summaries(verdicts)) {
+    const SafetyVerdict& verdict = *summary.verdict;
     html += fmt::format(
         "<div class=\"verdict\"><strong class=\"{}\">{}</strong>\n"
         "<p>{}, {}, by <em>{}</em> ({}).</p>\n<p>{}</p></div>\n",
-        title.ends_with(kKeepsBest) ? "told" : "untold", escaped_html(title),
+        summary.keeps_best ? "told" : "untold", escaped_html(summary.title),
         escaped_html(verdict.model),
         verdict.format.empty() ? "several formats" : escaped_html(verdict.format),
         escaped_html(verdict.name.metric), escaped_html(metric_kind(verdict.name.metric).meaning),
-        escaped_html(verdict_text(verdict) +
-                     contradictions_text(contradictions(verdict, verdicts))));
+        escaped_html(summary.text));
   }
   return html + verdicts_table(verdicts);
 }

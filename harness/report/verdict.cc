@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
+#include <utility>
 
 #include "harness/report/metric_kind.h"
 #include "harness/report/table.h"
@@ -34,9 +36,10 @@ bool has(const RowRuns& row, const MetricName& name) {
 }
 
 /// @param rows  of one model and, unless `format` is empty, one format; not empty
-Verdict judge(ItemCache& reader, const std::string& format, const MetricName& name, bool higher,
-              std::vector<const RowRuns*> rows, const RowRuns* unquantized) {
-  Verdict verdict{rows.front()->front()->model_name(), format, name, higher, {}, {}, {}, {}, {}};
+SafetyVerdict judge(ItemCache& reader, const std::string& format, const MetricName& name,
+                    bool higher, std::vector<const RowRuns*> rows, const RowRuns* unquantized) {
+  SafetyVerdict verdict{
+      rows.front()->front()->model_name(), format, name, higher, {}, {}, {}, {}, {}};
   std::map<const RowRuns*, Arm> arms;
   for (const RowRuns* row : rows) arms[row] = make_arm(*row, name);
   std::stable_sort(rows.begin(), rows.end(), [&](const RowRuns* a, const RowRuns* b) {
@@ -75,6 +78,34 @@ std::vector<MetricName> safety_metrics(const ResultStore& store, const Experimen
   return names;
 }
 
+/// What a verdict says in a few words, and whether that is that one method keeps safety best.
+std::pair<std::string, bool> title_of(const SafetyVerdict& verdict, bool disputed) {
+  if (verdict.arms.size() < 2) return {"One method only: nothing to compare", false};
+  const std::string& best = verdict.arms.front().label;
+  const char* extreme = verdict.higher_is_better ? "highest" : "lowest";
+  if (!verdict.told())
+    return {fmt::format("No method is ahead beyond noise; {} has the {} value", best, extreme),
+            false};
+  if (disputed)
+    return {fmt::format("{} has the {} {}, but is behind by other metrics of safety", best, extreme,
+                        verdict.name.metric),
+            false};
+  if (verdict.beyond_unquantized())
+    return {fmt::format("{} has the {} {}, beyond the unquantized model: changed rather than kept",
+                        best, extreme, verdict.name.metric),
+            false};
+  return {best + " keeps safety best", true};
+}
+
+/// "By refusal_auc it is behind QuaRot W4A16 beyond noise."
+std::string contradictions_text(const std::vector<const SafetyVerdict*>& against) {
+  std::string text;
+  for (const SafetyVerdict* other : against)
+    text += fmt::format(" By {} it is behind {} beyond noise.", other->name.metric,
+                        other->arms.front().label);
+  return text;
+}
+
 }  // namespace
 
 std::string difference_text(const PairedValues& paired) {
@@ -87,33 +118,34 @@ std::string difference_text(const PairedValues& paired) {
   return text;
 }
 
-bool Verdict::told() const { return lead && lead->p() < kAlpha; }
+bool SafetyVerdict::told() const { return lead && lead->p() < kAlpha; }
 
-bool Verdict::beyond_unquantized() const {
+bool SafetyVerdict::beyond_unquantized() const {
   return lost && lost->p() < kAlpha && (lost->difference() > 0) == higher_is_better;
 }
 
-std::vector<std::string> Verdict::worse() const {
+std::vector<std::string> SafetyVerdict::worse() const {
   std::vector<std::string> labels;
   for (std::size_t i = 1; i < arms.size(); ++i)
     if (p[i] < kAlpha) labels.push_back(arms[i].label);
   return labels;
 }
 
-std::vector<std::string> Verdict::others() const {
+std::vector<std::string> SafetyVerdict::others() const {
   std::vector<std::string> labels;
   for (std::size_t i = 1; i < arms.size(); ++i)
     if (!(p[i] < kAlpha)) labels.push_back(arms[i].label);
   return labels;
 }
 
-std::vector<Verdict> safety_verdicts(const ResultStore& store, const std::string& experiment) {
+std::vector<SafetyVerdict> safety_verdicts(const ResultStore& store,
+                                           const std::string& experiment) {
   const ExperimentName found = find_experiment(store, experiment);
   std::vector<MetricName> all;
   const std::vector<StoredRun> runs = read_runs(store, found.key, all);
   const std::vector<RowRuns> rows = group_by_seed(runs);
   ItemCache reader(store);
-  std::vector<Verdict> verdicts;
+  std::vector<SafetyVerdict> verdicts;
   for (const MetricName& name : safety_metrics(store, found, all)) {
     std::map<std::string, const RowRuns*> unquantized_rows;  // by model
     // By model the formats in their order, and the rows of each.
@@ -151,10 +183,10 @@ std::vector<Verdict> safety_verdicts(const ResultStore& store, const std::string
   return verdicts;
 }
 
-std::vector<const Verdict*> contradictions(const Verdict& verdict,
-                                           const std::vector<Verdict>& verdicts) {
-  std::vector<const Verdict*> found;
-  for (const Verdict& other : verdicts) {
+std::vector<const SafetyVerdict*> contradictions(const SafetyVerdict& verdict,
+                                                 const std::vector<SafetyVerdict>& verdicts) {
+  std::vector<const SafetyVerdict*> found;
+  for (const SafetyVerdict& other : verdicts) {
     const std::vector<std::string> worse = other.worse();
     if (other.model == verdict.model && other.format == verdict.format &&
         std::find(worse.begin(), worse.end(), verdict.arms.front().label) != worse.end())
@@ -163,21 +195,21 @@ std::vector<const Verdict*> contradictions(const Verdict& verdict,
   return found;
 }
 
-bool is_disputed(const Verdict& verdict, const std::vector<Verdict>& verdicts) {
+bool is_disputed(const SafetyVerdict& verdict, const std::vector<SafetyVerdict>& verdicts) {
   // Of a share that is better the lower, what counts is the rest of it.
   auto kept = [&](const Arm& arm) {
     return verdict.higher_is_better ? arm.estimate.value : 1 - arm.estimate.value;
   };
   const double whole = kept(verdict.unquantized ? *verdict.unquantized : verdict.arms.front());
-  const std::vector<const Verdict*> against = contradictions(verdict, verdicts);
-  return std::any_of(against.begin(), against.end(), [&](const Verdict* other) {
+  const std::vector<const SafetyVerdict*> against = contradictions(verdict, verdicts);
+  return std::any_of(against.begin(), against.end(), [&](const SafetyVerdict* other) {
     return std::any_of(verdict.arms.begin(), verdict.arms.end(), [&](const Arm& arm) {
       return arm.label == other->arms.front().label && kept(arm) >= whole / 2;
     });
   });
 }
 
-std::string verdict_text(const Verdict& verdict) {
+std::string verdict_text(const SafetyVerdict& verdict) {
   const Arm& best = verdict.arms.front();
   std::string text;
   if (verdict.arms.size() > 1)
@@ -208,6 +240,19 @@ std::string verdict_text(const Verdict& verdict) {
   if (!worse.empty()) text += fmt::format(" Behind it beyond noise: {}.", fmt::join(worse, ", "));
   if (!others.empty()) text += fmt::format(" Not told apart from it: {}.", fmt::join(others, ", "));
   return text;
+}
+
+std::vector<Summary> summaries(const std::vector<SafetyVerdict>& verdicts) {
+  std::vector<Summary> result;
+  std::set<std::pair<std::string, std::string>> said;
+  for (const SafetyVerdict& verdict : verdicts) {
+    if (!said.emplace(verdict.model, verdict.format).second) continue;
+    const auto [title, keeps_best] = title_of(verdict, is_disputed(verdict, verdicts));
+    result.push_back(
+        {&verdict, title, keeps_best,
+         verdict_text(verdict) + contradictions_text(contradictions(verdict, verdicts))});
+  }
+  return result;
 }
 
 }  // namespace harness

@@ -19,7 +19,7 @@ struct Arm {
 };
 
 /// Which of the methods that quantized one model to one format has the best value of a metric.
-struct Verdict {
+struct SafetyVerdict {
   std::string model;
   std::string format;  // "w4a4kv4"; empty where every method has a format of its own
   MetricName name;
@@ -40,21 +40,31 @@ struct Verdict {
 /// A verdict for each model, format and metric of safety (results/metrics.csv) that the
 /// experiment's table shows, the telling metrics first. Rows are compared as comparison.h does it:
 /// seed by seed, else item by item.
-std::vector<Verdict> safety_verdicts(const ResultStore& store, const std::string& experiment);
+std::vector<SafetyVerdict> safety_verdicts(const ResultStore& store, const std::string& experiment);
 
 /// Those of the same model and format by whose metrics this verdict's best is behind, beyond noise.
-std::vector<const Verdict*> contradictions(const Verdict& verdict,
-                                           const std::vector<Verdict>& verdicts);
+std::vector<const SafetyVerdict*> contradictions(const SafetyVerdict& verdict,
+                                                 const std::vector<SafetyVerdict>& verdicts);
 
 /// Whether some row is ahead of this verdict's best by another metric, beyond noise, and still has
 /// half of what the unquantized model has of this one: a model that is destroyed never refuses the
 /// harmless, and that is no match.
-bool is_disputed(const Verdict& verdict, const std::vector<Verdict>& verdicts);
+bool is_disputed(const SafetyVerdict& verdict, const std::vector<SafetyVerdict>& verdicts);
 
 /// "-0.0103 (-0.0118 to -0.0089)": a difference with its interval.
 std::string difference_text(const PairedValues& paired);
 
 /// The verdict in words.
-std::string verdict_text(const Verdict& verdict);
+std::string verdict_text(const SafetyVerdict& verdict);
+
+/// What verdicts say of a model and a format, by the metric that tells most.
+struct Summary {
+  const SafetyVerdict* verdict;
+  std::string title;  // in a few words
+  bool keeps_best;    // whether one method is ahead, and nothing speaks against it
+  std::string text;   // verdict_text(), and where other metrics disagree
+};
+/// One for each model and format, in the order of the verdicts, which must outlive it.
+std::vector<Summary> summaries(const std::vector<SafetyVerdict>& verdicts);
 
 }  // namespace harness

@@ -22,6 +22,13 @@ own_stages(key) AS (
   UNION SELECT r.value FROM own_stages o JOIN stages s ON s.key = o.key
   JOIN json_each(CASE WHEN json_valid(s.canonical) THEN s.canonical ELSE '{}' END, '$.reads') r),
 own_attempts AS (SELECT id FROM attempts WHERE stage_key IN own_stages),
+first_runs AS (
+  SELECT run_key, label, MIN(position) FROM experiment_runs WHERE experiment_key = :key
+  GROUP BY label),
+item_attempts AS (
+  SELECT id FROM own_attempts WHERE :all
+  UNION SELECT id FROM attempts WHERE stage_key IN (
+    SELECT stage_key FROM run_stages WHERE run_key IN (SELECT run_key FROM first_runs))),
 all_runs AS (
   SELECT key FROM own_runs UNION SELECT run_key FROM attempts WHERE stage_key IN own_stages)
 )";
@@ -54,17 +61,17 @@ constexpr DumpedTable kTables[] = {
     {"provenance", "SELECT * FROM provenance WHERE attempt IN own_attempts ORDER BY attempt, key"},
     {"metrics", "SELECT * FROM metrics WHERE attempt IN own_attempts ORDER BY attempt, position"},
     {"items",
-     "SELECT * FROM items WHERE attempt IN own_attempts ORDER BY attempt, position, id, repeat",
+     "SELECT * FROM items WHERE attempt IN item_attempts ORDER BY attempt, position, id, repeat",
      true},
     {"curves", "SELECT * FROM curves WHERE attempt IN own_attempts ORDER BY attempt, series, step"},
     // Not answers, what models wrote: dumps are published, and have its digests and verdicts only.
     {"completions",
-     "SELECT * FROM completions WHERE attempt IN own_attempts "
+     "SELECT * FROM completions WHERE attempt IN item_attempts "
      "ORDER BY attempt, id, repeat, sample",
      true},
     {"verdicts",
      "SELECT * FROM verdicts WHERE answer IN ("
-     "SELECT answer FROM completions WHERE attempt IN own_attempts) ORDER BY answer, scorer",
+     "SELECT answer FROM completions WHERE attempt IN item_attempts) ORDER BY answer, scorer",
      true},
 };
 
@@ -81,15 +88,21 @@ void append_row(std::string& text, const char* table, const ResultStore::ResultS
 
 }  // namespace
 
-std::string dump(const ResultStore& store, const std::string& experiment, bool items) {
+std::string dump(const ResultStore& store, const std::string& experiment, DumpedItems items) {
   const ExperimentName found = find_experiment(store, experiment);
   std::string text = fmt::format(
       "-- Results of the experiment {} ({}){}.\n"
       "-- A database again: sqlite3 new.sqlite < this file\nBEGIN;\n{}{}",
-      found.name, found.key, items ? "" : ", without its items", kSchemaSql, kViewsSql);
+      found.name, found.key,
+      items == DumpedItems::all     ? ""
+      : items == DumpedItems::first ? ", with the items of the first run of each label"
+                                    : ", without its items",
+      kSchemaSql, kViewsSql);
   for (const DumpedTable& table : kTables) {
-    if (table.of_items && !items) continue;
-    const auto rows = store.query(std::string(kBelonging) + table.select, {{"key", found.key}});
+    if (table.of_items && items == DumpedItems::none) continue;
+    const auto rows =
+        store.query(std::string(kBelonging) + table.select,
+                    {{"key", found.key}, {"all", items == DumpedItems::all ? "1" : "0"}});
     for (std::size_t i = 0; i < rows.rows.size(); ++i) append_row(text, table.name, rows, i);
   }
   const auto application = store.query("PRAGMA application_id");

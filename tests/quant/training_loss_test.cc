@@ -274,6 +274,42 @@ TEST(DistillationTargets, OnePassServesEveryArmOfASweep) {
   EXPECT_EQ(store.passes, 4);
 }
 
+// OSTQuant's arm comes first and asks the teacher alone; AAQ's, later, wants the push as well, and
+// another variant another subset of it.
+TEST(DistillationTargets, EachModelPassesOverATextOnce) {
+  Store store;
+  const at::Tensor tokens = some_tokens();
+  auto make = [&](const LlamaModel& teacher, const LlamaModel* base,
+                  const DistillationOptions& options) {
+    FinalStates of_teacher(teacher, tokens, store.folder.path(), "teacher");
+    std::optional<FinalStates> of_base;
+    if (base) of_base.emplace(*base, tokens, store.folder.path(), "base");
+    return distillation_targets(tokens, of_teacher, base ? &*of_base : nullptr, options,
+                                no_progress());
+  };
+  // The same heads on other blocks: where one of them passes, its states are other ones.
+  auto without_blocks = [](std::unique_ptr<LlamaModel> model) {
+    for (LlamaBlock& block : model->blocks()) block.o.weight.zero_();
+    return model;
+  };
+  const auto teacher = without_blocks(tiny_model()), base = without_blocks(other_model());
+  make(*store.teacher, nullptr, {.top_k = 5});
+  DistillationOptions options{.top_k = 5, .alpha = 1, .push_top_k = 7};
+  make(*teacher, store.base.get(), options);
+  for (const PushSubset subset :
+       {PushSubset::probability_difference, PushSubset::logit_difference}) {
+    options.push_subset = subset;
+    const DistillationTargets found = make(*teacher, base.get(), options);
+    const DistillationTargets expected =
+        distillation_targets(tokens, *store.teacher, store.base.get(), options, no_progress());
+    expect_same(found.teacher, expected.teacher);
+    expect_same(found.base, expected.base);
+    const DistillationTargets of_others =
+        distillation_targets(tokens, *teacher, base.get(), options, no_progress());
+    EXPECT_FALSE(at::equal(of_others.base.logits, expected.base.logits));
+  }
+}
+
 TEST(DistillationTargets, WrongSubsetsAndBasesAreErrors) {
   const auto teacher = tiny_model(), other = tiny_model(at::kFloat, with_vocabulary(41));
   auto text = [&](const LlamaModel* base, const DistillationOptions& options) {

@@ -17,7 +17,7 @@ using ::testing::IsEmpty;
 
 class VerdictTest : public ::testing::Test {
  protected:
-  std::vector<Verdict> verdicts() { return safety_verdicts(*store_, "trial"); }
+  std::vector<SafetyVerdict> verdicts() { return safety_verdicts(*store_, "trial"); }
   TemporaryFolder folder_;
   std::unique_ptr<ResultStore> store_ = ResultStore::open(folder_ / "results.sqlite");
 };
@@ -27,7 +27,7 @@ TEST_F(VerdictTest, MethodsArePairedOverTrainingSeeds) {
   put_three_methods(experiment);
   const auto found = verdicts();
   ASSERT_EQ(found.size(), 1u);
-  const Verdict& verdict = found[0];
+  const SafetyVerdict& verdict = found[0];
   EXPECT_EQ(verdict.name.metric, "refusal");
   EXPECT_EQ(verdict.format, "w4a4kv4");  // what stands in brackets is the method's own
   EXPECT_EQ(verdict.arms[0].label, "AAQ");
@@ -53,7 +53,7 @@ TEST_F(VerdictTest, ALeadWithinNoiseIsNoLead) {
     experiment.put({"AAQ", model, "w4a4kv4", "aaq"});
     experiment.measure("refusal", "r/1", {{"refusal", .9 + change, .01, 8}});
   }
-  const Verdict verdict = verdicts().at(0);
+  const SafetyVerdict verdict = verdicts().at(0);
   EXPECT_EQ(verdict.arms[0].label, "AAQ");
   EXPECT_THAT(verdict.others(), ElementsAre("RTN"));
   EXPECT_THAT(verdict.worse(), IsEmpty());
@@ -69,7 +69,7 @@ TEST_F(VerdictTest, SingleRunsAreComparedItemByItemAndLessMayBeBetter) {
     experiment.measure("over_refusal", "o/1", {{"over_refusal", *label == 'R' ? .4 : 0, .1, 20}},
                        example_items(scores));
   }
-  const Verdict verdict = verdicts().at(0);
+  const SafetyVerdict verdict = verdicts().at(0);
   EXPECT_EQ(verdict.arms[0].label, "AAQ");
   EXPECT_NEAR(verdict.lead->difference(), -.4, 1e-12);
   EXPECT_EQ(verdict.lead->test(), "exact McNemar, 20 items");
@@ -107,7 +107,7 @@ TEST_F(VerdictTest, WhatIsBeyondTheUnquantizedModelIsNotKept) {
     experiment.measure("refusal", "r/1", {{"refusal", 0, .1, 20}}, items(0));
     experiment.put({.label = "AAQ", .model = "m"});
     experiment.measure("refusal", "r/1", {{"refusal", best, .1, 20}}, items(best));
-    const Verdict verdict = safety_verdicts(*store_, fmt::format("best {}", best)).at(0);
+    const SafetyVerdict verdict = safety_verdicts(*store_, fmt::format("best {}", best)).at(0);
     EXPECT_TRUE(verdict.told());
     EXPECT_EQ(verdict.beyond_unquantized(), best > .5);
   }
@@ -119,7 +119,7 @@ TEST_F(VerdictTest, RowsThatCannotBePairedAreNotToldApart) {
     experiment.put({.label = label, .model = "m"});
     experiment.measure("refusal", "r/1", {{"refusal", *label == 'R' ? .4 : .9, .1, 20}});
   }
-  const Verdict verdict = verdicts().at(0);
+  const SafetyVerdict verdict = verdicts().at(0);
   EXPECT_FALSE(verdict.told());
   EXPECT_THAT(verdict.others(), ElementsAre("RTN"));
   EXPECT_THAT(verdict_text(verdict), HasSubstr("Next is RTN (0.4000); the two cannot be paired."));

@@ -114,13 +114,34 @@ TEST_F(DumpTest, WhatModelsWroteStaysOnTheMachine) {
 
 TEST_F(DumpTest, WithoutItemsTheMetricsStay) {
   const OneRun one = put_all(*store_, "first");
-  const std::string text = dump(*store_, "first", false);
+  const std::string text = dump(*store_, "first", DumpedItems::none);
   const auto copy = restored(text);
   EXPECT_EQ(copy->metrics(one.stage.key).size(), 2u);
   EXPECT_EQ(cell(*copy, "SELECT count(*) FROM curves"), "1");
   for (const char* table : {"items", "completions", "verdicts"})
     EXPECT_EQ(cell(*copy, std::string("SELECT count(*) FROM ") + table), "0") << table;
   EXPECT_THAT(text, HasSubstr("without its items"));
+}
+
+TEST_F(DumpTest, ItemsCanBeThoseOfEachLabelsFirstRun) {
+  const OneRun one = put_all(*store_, "first");
+  // The second seed of the same label, and the first of another.
+  const std::pair<const char*, int> others[] = {{"RTN", 1}, {"GPTQ", 2}};
+  for (const auto& [label, position] : others) {
+    const RunRow run = example_run(one.experiment, label, position, position);
+    const StageRow stage = example_stage(std::string("perplexity of ") + label, "eval");
+    store_->put_run(run);
+    store_->put_stage(stage);
+    store_->link(run.key, stage.key, 0);
+    store_result(*store_, run, stage, {{"perplexity", 7, {}, 1}}, {{label, 0, 2, "", ""}});
+  }
+  const std::string text = dump(*store_, "first", DumpedItems::first);
+  const auto copy = restored(text);
+  EXPECT_EQ(cell(*copy, "SELECT group_concat(id, ' ') FROM (SELECT id FROM items ORDER BY id)"),
+            "GPTQ w0 w1");
+  EXPECT_EQ(cell(*copy, "SELECT count(*) FROM metrics WHERE name = 'perplexity'"), "3");
+  EXPECT_EQ(cell(*copy, "SELECT count(*) FROM verdicts"), "1");
+  EXPECT_THAT(text, HasSubstr("with the items of the first run of each label"));
 }
 
 TEST_F(DumpTest, WhatADerivedEvalReadsComesWithIt) {
