@@ -21,10 +21,11 @@ declare -A titles=(
   [aaq_released_world]='AAQ as its released code runs it, world pair, W4A3V3'
   [calibration_world]='Calibration on text and on chat, world pair, W4A3KV3'
   [smoothing_world]='Trained scales and perplexity, world pair, W4A4KV4'
+  [gptq_damping_world]='GPTQ and the damping of its Hessian, world pair, W4A3KV3 and W4A16'
 )
 declare -A plots=([bits_world]=bits)
 for name in ablation_push_weight_world ablation_k_world ablation_push_k_world aaq_released_world; do plots[$name]=ablation; done
-declare -A against=([smoothing_world]=against_rotation_only)
+declare -A against=([smoothing_world]=against_rotation_only [gptq_damping_world]=against_rtn)
 # What a page says before its tables.
 gate='Of the twelve training seeds of the file 3 is left out: it does not meet its gate ([world_pair.md](world_pair.md)).'
 declare -A notes=(
@@ -44,7 +45,7 @@ loss as it is: ten training seeds do not tell the losses apart.'
 )
 names=(
   w4a4_world w4a3_world ablation_push_weight_world ablation_k_world ablation_push_k_world bits_world calibration_world
-  aaq_paper_world aaq_released_world smoothing_world
+  aaq_paper_world aaq_released_world smoothing_world gptq_damping_world
 )
 [ $# -lt 2 ] || names=("${@:2}")
 
@@ -53,7 +54,7 @@ for name in "${names[@]}"; do
   "$harness" run "experiments/$name.toml" --db "$database" ${SEEDS:+--set "sweep.model.seed=$SEEDS"} || [ $? = 1 ]
   items=${items_of[$name]:-none}
   verdict=("$(made_by report "$name" --verdict)" '')
-  [ "$name" != smoothing_world ] || verdict=()  # it measures nothing of safety
+  [ "${against[$name]:-}" = '' ] || verdict=()  # they measure nothing of safety
   write_results "$name" "${titles[$name]}" \
     "Command: \`${SEEDS:+SEEDS='$SEEDS' }bash experiments/world.sh results/results.sqlite $name\`." '' \
     ${notes[$name]:+"${notes[$name]}" ''} \

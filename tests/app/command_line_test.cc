@@ -78,6 +78,9 @@ TEST_F(CommandLineTest, RunPrintsTheTableAndReportPrintsItAgain) {
                    "select label from results where experiment_key = :experiment");
   EXPECT_THAT(harness("report tiny --query q.sql --format csv").out, HasSubstr("label\nfull\n"));
   EXPECT_THAT(harness("report tiny --format sql").out, HasSubstr("INSERT INTO"));
+  EXPECT_THAT(harness("report tiny --format sql --items none").out, Not(HasSubstr("INTO items")));
+  EXPECT_THAT(harness("report tiny --verdict").error,
+              HasSubstr("no quantized run with a metric of safety"));
   EXPECT_EQ(harness("report tiny --against nobody").status, 2);
   EXPECT_THAT(harness("report --format csv").out,
               AllOf(HasSubstr("name,key,runs,complete,used\n"), HasSubstr("tiny,")));

@@ -154,10 +154,16 @@ the W4A4KV4 one was compared, to the bit of each token's NLL, with the same mode
 "in one pass" eager is the same kernels of ours one after the other. SwiGLU writes over its input, which is made anew before
 each call and not timed. AAQ's loss: eager keeps three models' logits over the whole vocabulary in float32 and the log-softmax
 of each, as the released code does, but is given both subsets of 500, whose top-k that code takes at every step. Limits
-count bytes that must be read and written once, or the operations of products; exponentials count as nothing.
+count bytes that must be read and written once, over the rate of a copy whose stores pass the caches by, or operations over the rate
+of products; exponentials count as nothing. MSE clipping's operations are those of all 80 ratios, most of which ours shows to be worse
+by a cheaper sum, so that its share can be above one; GPTQ's inner loop is that of a block of 128 columns. The bits do not depend on
+the number of threads, but for what libraries compute: GPTQ's update of the columns behind a block, and Linears (tests/kernels/threads_test.cc).
 
 - Command: \`bash tests/bench/compare.sh\`, $OMP_NUM_THREADS threads; harness commit $(git rev-parse --short HEAD).
 - Load average of the machine: $load before, $load_after after the run, which adds 2.
+$(grep -qw amx_tile /proc/cpuinfo || echo '- This machine has no AMX: bf16 products run in AVX-512, and the integer Linears in VNNI. With AMX, at earlier commits: [kernels_amx.md](kernels_amx.md),
+  [integer.md](integer.md).')
+- Sanitizers on the kernels' tests: [sanitizers.md](sanitizers.md).
 - fast-hadamard-transform is not among the peers: PyPI has it as a source distribution only, which wants nvcc and torch to build while
   it is installed and did not install on this machine. In its place eager's Hadamard is butterflies and the product with the 28 x 28
   factor.
@@ -204,4 +210,5 @@ fi
 bash tests/bench/aaq_step_vs_pytorch.sh --repeats 5 --steps 3 --dtypes bfloat16
 write_results 'this run'
 bash tests/bench/perplexity_vs_transformers.sh --repeats 5 --windows 4 --batches 1 2
-[ -z "${QUESTIONS-}" ] || bash tests/bench/scoring_vs_transformers.sh --questions "$QUESTIONS" --limit 200
+[ -z "${QUESTIONS-}" ] ||
+  bash tests/bench/scoring_vs_transformers.sh --questions "$QUESTIONS" --limit 200

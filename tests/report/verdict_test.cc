@@ -41,6 +41,11 @@ TEST_F(VerdictTest, MethodsArePairedOverTrainingSeeds) {
   EXPECT_THAT(verdict.others(), IsEmpty());
   EXPECT_THAT(verdict_text(verdict), HasSubstr("Of 2 quantized rows AAQ has the highest refusal"));
   EXPECT_THAT(verdict_text(verdict), HasSubstr("beyond noise"));
+  const auto said = summaries(found);
+  ASSERT_EQ(said.size(), 1u);
+  EXPECT_EQ(said[0].title, "AAQ keeps safety best");
+  EXPECT_TRUE(said[0].keeps_best);
+  EXPECT_EQ(said[0].text, verdict_text(verdict));
 }
 
 TEST_F(VerdictTest, ALeadWithinNoiseIsNoLead) {
@@ -95,6 +100,12 @@ TEST_F(VerdictTest, AnotherMetricMayContradict) {
   EXPECT_TRUE(found[0].told());
   EXPECT_THAT(contradictions(found[0], found), ElementsAre(&found[2]));
   EXPECT_THAT(contradictions(found[1], found), IsEmpty());
+  const auto said = summaries(found);  // of each format by the first metric
+  ASSERT_EQ(said.size(), 2u);
+  EXPECT_EQ(said[0].verdict, &found[0]);
+  EXPECT_FALSE(said[0].keeps_best);
+  EXPECT_EQ(said[0].title, "RTN has the highest refusal, but is behind by other metrics of safety");
+  EXPECT_THAT(said[0].text, HasSubstr(" By over_refusal it is behind AAQ beyond noise."));
 }
 
 TEST_F(VerdictTest, WhatIsBeyondTheUnquantizedModelIsNotKept) {
