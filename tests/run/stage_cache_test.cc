@@ -218,13 +218,13 @@ TEST_F(RecomputedTest, AnotherAlphaRecomputesWhatFollowsOnly) {
   run(pushed("0.5"));
   EXPECT_EQ(targets(), 2);  // the teacher's and the base's
   const auto first = files();
-  EXPECT_THAT(first, SizeIs(3));  // the transform beside
+  EXPECT_THAT(first, SizeIs(5));  // both models' states and the transform beside
   // Trained anew towards the targets that are there.
   EXPECT_THAT(run(pushed("0.25")),
               ElementsAre("load checkpoint", "method aaq", "method rtn", "eval perplexity"));
   EXPECT_EQ(targets(), 2);
   const auto second = files();
-  EXPECT_THAT(second, SizeIs(4));
+  EXPECT_THAT(second, SizeIs(6));
   EXPECT_THAT(second, testing::IsSupersetOf(first));
   // What the weights are rounded by comes after the transform, which is the kept one.
   EXPECT_THAT(run(pushed("0.25") + "[[run]]\nlabel='wide'\nformat='w4a4kv4'\n"
