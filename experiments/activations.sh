@@ -10,6 +10,6 @@ source results/write_results.sh
 write_results $name "Activations before and after rotation, SmolLM2 at W4A4KV4" \
   "Command: \`bash experiments/$name.sh\`. Four windows of 512 tokens of Wikipedia. Kurtosis is 3 for a normal distribution and grows with" \
   'outliers; the ratio of the largest magnitude to the median is what a grid has to span; SNR is the power of the values over' \
-  'that of the error of quantizing them, in dB. By place, over the 30 layers:' '' \
+  'that of the error of quantizing them, in dB. By place, the mean over the 30 layers (the worst of them):' '' \
   "$(made_by report $name --query queries/activations_by_place.sql)" '' \
   "$(plot $name activations)" ''
