@@ -15,10 +15,18 @@ namespace {
 
 std::filesystem::path experiments() { return test::source_folder() / "experiments"; }
 
+constexpr const char* kLlama3 = "LlamaForCausalLM, 3.1";
+
 /// A random model of an architecture with what is its own.
 LlamaConfig tiny_config(const std::string& architecture) {
   LlamaConfig config = test::random_config();
-  config.architecture = architecture;
+  config.architecture = architecture == kLlama3 ? "LlamaForCausalLM" : architecture;
+  if (architecture == kLlama3)
+    config.rope_scaling = {.type = "llama3",
+                           .factor = 8,
+                           .low_freq_factor = 1,
+                           .high_freq_factor = 4,
+                           .original_max_position_embeddings = 32};
   if (architecture == "Qwen2ForCausalLM") config.qkv_bias = true;
   if (architecture == "MistralForCausalLM") {
     config.sliding_window = 24;
@@ -100,7 +108,7 @@ evals = [
 TEST_F(TinyExperiments, TheMainTableRunsOnModelsOfItsArchitectures) {
   std::string models, bases;
   for (const char* architecture :
-       {"LlamaForCausalLM", "LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM"})
+       {kLlama3, "LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM"})
     for (auto* list : {&models, &bases}) *list += fmt::format("'{}', ", write_model(architecture));
   run(over("w4a4_llama.toml", fmt::format(R"(
 [sweep]
