@@ -21,12 +21,11 @@ constexpr const char* kLlama3 = "LlamaForCausalLM, 3.1";
 LlamaConfig tiny_config(const std::string& architecture) {
   LlamaConfig config = test::random_config();
   config.architecture = architecture == kLlama3 ? "LlamaForCausalLM" : architecture;
-  if (architecture == kLlama3)
-    config.rope_scaling = {.type = "llama3",
-                           .factor = 8,
-                           .low_freq_factor = 1,
-                           .high_freq_factor = 4,
-                           .original_max_position_embeddings = 32};
+  if (architecture == kLlama3) {
+    config.rope_scaling.type = "llama3";
+    config.rope_scaling.factor = 8;
+    config.rope_scaling.original_max_position_embeddings = 32;
+  }
   if (architecture == "Qwen2ForCausalLM") config.qkv_bias = true;
   if (architecture == "MistralForCausalLM") {
     config.sliding_window = 24;
