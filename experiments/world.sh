@@ -27,7 +27,7 @@ declare -A plots=([bits_world]=bits)
 for name in ablation_push_weight_world ablation_k_world ablation_push_k_world aaq_released_world; do plots[$name]=ablation; done
 declare -A against=([smoothing_world]=against_rotation_only [gptq_damping_world]=against_rtn)
 # What a page says before its tables.
-gate='Of the twelve training seeds of the file 3 is left out: it does not meet its gate ([world_pair.md](world_pair.md)).'
+gate='Of the twelve training seeds of the file 3 does not meet its gate and is not in the means ([world_pair.md](world_pair.md)).'
 declare -A notes=(
   [w4a4_world]=$gate
   [w4a3_world]="$gate The same experiment
@@ -46,7 +46,7 @@ loss as it is: ten training seeds do not tell the losses apart.'
 quantized (methods.md section 4): it moves the rounding errors of weights to directions in which those inputs are small, where
 the error of 3-bit inputs, which has no such directions, meets larger errors than those of RTN. Damping is an error of one size in
 every direction: the more of it, the less is lost, and with ten times the mean of the diagonal nothing is. At 16-bit activations
-GPTQ, as it is, has the lower KL to the aligned model in every seed. The damping in use stays the published .01: the arms of
+GPTQ, as it is, has the lower KL to the aligned model in every seed, and damping 1 changes nothing beyond noise. The damping in use stays the published .01: the arms of
 other tables are not tuned.'
 )
 names=(
