@@ -45,7 +45,7 @@ class Perplexity : public Eval {
   explicit Perplexity(PerplexityConfig config) : config_(std::move(config)) {}
 
   std::string protocol(const DataContext&) const override { return config_.windows.protocol(); }
-  int version() const override { return 1; }
+  int version() const override { return 2; }
   EvalTraits traits() const override { return {.by_item = true}; }
   void check(const DataContext& data, Problems& problems) const override {
     config_.windows.check(data, problems);
@@ -82,7 +82,8 @@ class Perplexity : public Eval {
                            .score = nlls.back(),
                            .cluster = {},
                            .detail = Value::Table{{"position", windows.position(first + row)},
-                                                  {"tokens", predicted}}});
+                                                  {"tokens", predicted},
+                                                  {"text_tokens", windows.text_tokens()}}});
       }
     }
     return metrics(nlls, windows.text_tokens());
