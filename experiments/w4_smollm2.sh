@@ -20,6 +20,7 @@ for name in "${names[@]}"; do
     "Command: \`HARNESS_DATA=FOLDER bash experiments/w4_smollm2.sh results/results.sqlite $name\`." '' \
     'One pair from one training seed: intervals and tests are over prompts and windows, and say nothing of other' \
     'trainings of the pair or of a transform.' '' \
+    "$(made_by report "$name" --query queries/pair_summary.sql)" '' \
     "$(plot "$name" bits)" '' "$(plot "$name" safety_perplexity)" '' 'Time and memory of each stage:' '' \
     "$(made_by report "$name" --query queries/stage_costs.sql)" ''
 done

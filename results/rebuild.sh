@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Makes tables, plots and pages of results/ again, from the dumps beside them alone; tests/app compares them to the byte.
-#   bash results/rebuild.sh [NAME.md...]       (default: every one with a dump)
+# Makes tables, plots and pages of results/, and README's tables, again from the dumps alone; tests/app compares them to
+# the byte.
+#   bash results/rebuild.sh [NAME.md...]       (default: every one with a dump, and ../README.md)
 # HARNESS: another program; RESULTS: another folder.
 # In a .md file a line `<!-- $ harness ... -->` is the command that writes what follows, up to `<!-- $ -->`; one with
 # --out writes a file. Its third word names the experiment, whose dump is NAME.sql.gz. Text between stays.
@@ -50,7 +51,7 @@ rebuild() {
 
 files=("$@")
 if [ $# -eq 0 ]; then
-  mapfile -t files < <(for dump in *.sql.gz; do echo "${dump%.sql.gz}.md"; done)
+  mapfile -t files < <(for dump in *.sql.gz; do echo "${dump%.sql.gz}.md"; done; echo ../README.md)
 fi
 for file in "${files[@]}"; do
   rebuild <"$file" >"$databases/made.md" || {
