@@ -5,8 +5,11 @@
 
 // What the kernels share that the compiler vectorises by itself.
 
-// Each clone is compiled for its processor; what it calls must be inlined to be compiled so too.
+// Each clone is compiled for its processor; what it calls must be inlined to be compiled so too. A
+// test names one form alone.
+#ifndef HARNESS_CLONES
 #define HARNESS_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#endif
 #define HARNESS_INLINE inline __attribute__((always_inline))
 
 namespace harness::cpu {
