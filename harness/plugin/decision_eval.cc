@@ -11,6 +11,7 @@
 #include <set>
 
 #include "harness/core/error.h"
+#include "harness/core/placements.h"
 #include "harness/model/chat.h"
 #include "harness/plugin/metrics.h"
 
@@ -114,19 +115,6 @@ std::vector<std::string> clusters(const std::vector<DecisionItem>& items) {
   std::vector<std::string> result;
   for (const DecisionItem& item : items)
     result.push_back(item.cluster.empty() ? item.id : item.cluster);
-  return result;
-}
-
-/// For each value, how much of `others` lies below it, ties half.
-std::vector<double> placements(const std::vector<double>& values, std::vector<double> others) {
-  std::sort(others.begin(), others.end());
-  std::vector<double> result;
-  for (const double value : values) {
-    const auto [first, last] = std::equal_range(others.begin(), others.end(), value);
-    const auto below = static_cast<double>(first - others.begin());
-    const auto equal = static_cast<double>(last - first);
-    result.push_back((below + equal / 2) / static_cast<double>(others.size()));
-  }
   return result;
 }
 

@@ -7,6 +7,8 @@
 #include <numeric>
 #include <set>
 
+#include "harness/core/placements.h"
+
 namespace harness {
 namespace {
 
@@ -65,8 +67,42 @@ std::optional<std::string> stratum(const ItemPart& part, const std::string& metr
   return inside ? std::optional(whole) : std::nullopt;
 }
 
+/// What is compared of an item where the eval stores no share of its own: its log-odds, or, where
+/// these are all that is measured, its score.
+double graded(const ComparedItem& item) {
+  return std::isnan(item.log_odds) ? item.score : item.log_odds;
+}
+
+/// Of the area under the curve, harmful against benign items, what it would be if all items were
+/// like this one, to first order: their mean is the area, and the standard error of the mean
+/// DeLong's (1988) but for N / (N - 1) in place of the factors of the two sides.
+MetricItems items_of_area(const EvalItems& all) {
+  std::vector<double> sides[2];  // benign, harmful
+  for (const ComparedItem& item : all.items) {
+    if (!std::isfinite(graded(item))) return {};
+    sides[all.parts[item.part].harmful == "1"].push_back(graded(item));
+  }
+  if (sides[0].empty() || sides[1].empty()) return {};
+  std::vector<double> placed[2] = {placements(sides[0], sides[1]), placements(sides[1], sides[0])};
+  for (double& share : placed[0]) share = 1 - share;  // of the harmful ones above it
+  const double area = mean(placed[1]);
+  const auto n = static_cast<double>(all.items.size());
+  MetricItems result;
+  std::size_t next[2] = {0, 0};
+  for (std::size_t i = 0; i < all.items.size(); ++i) {
+    const bool harmful = all.parts[all.items[i].part].harmful == "1";
+    result.places.push_back(i);
+    result.values.push_back(area + n / static_cast<double>(sides[harmful].size()) *
+                                       (placed[harmful][next[harmful]++] - area));
+  }
+  return result;
+}
+
 /// @param count  items behind the metric, as it was stored
 MetricItems items_of(const EvalItems& all, std::string metric, std::int64_t count) {
+  const bool two_sides = std::all_of(all.parts.begin(), all.parts.end(),
+                                     [](const ItemPart& part) { return !part.harmful.empty(); });
+  if (metric.ends_with("_auc") && two_sides) return items_of_area(all);
   const std::string_view odds = "_log_odds";
   const bool of_odds = metric.ends_with(odds);
   if (of_odds) metric.resize(metric.size() - odds.size());
@@ -80,8 +116,7 @@ MetricItems items_of(const EvalItems& all, std::string metric, std::int64_t coun
     const ComparedItem& item = all.items[i];
     if (!strata[item.part]) continue;
     result.places.push_back(i);
-    // Where the log-odds are all that is measured they are the score.
-    result.values.push_back(of_odds && !std::isnan(item.log_odds) ? item.log_odds : item.score);
+    result.values.push_back(of_odds ? graded(item) : item.score);
     finite += std::isfinite(result.values.back());
     ++sizes[*strata[item.part]];
   }

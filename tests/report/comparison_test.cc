@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <limits>
+#include <nlohmann/json.hpp>
 
 #include "tests/report/stored_runs.h"
 
@@ -153,7 +154,49 @@ TEST_F(ComparisonTest, HarmfulAndBenignActionsAreApart) {
             {R::count("ok_h", 0, 2), R::count("ok_b", 1, 1), R::count("ok_auc", .5, 3)});
   EXPECT_EQ(paired("ok_h").before, (std::vector<double>{1, 0}));
   EXPECT_EQ(paired("ok_b").before, (std::vector<double>{1}));
-  EXPECT_EQ(compare("ok_auc").why_not, "no mean over stored items");
+  EXPECT_EQ(compare("ok_auc").why_not, "no mean over stored items");  // no such area
+}
+
+/// Areas and standard errors are those of DeLong's formulas: tests/golden/statistics/areas.py.
+class AreasTest : public ComparisonTest, public ::testing::WithParamInterface<int> {};
+
+TEST_P(AreasTest, AreComparedItemByItem) {
+  const auto golden =
+      nlohmann::json::parse(read_file(test::golden("statistics/areas.json")))["cases"][GetParam()];
+  auto items = [](const std::vector<std::vector<double>>& sides) {  // harmful, benign
+    std::vector<TestItem> result;
+    for (const bool harmful : {true, false})
+      for (const double score : sides[harmful ? 0 : 1])
+        result.push_back({.score = score, .detail = fmt::format(R"({{"harmful":{}}})", harmful)});
+    return result;
+  };
+  const std::vector<TestItem> before = items(golden["before"]), after = items(golden["after"]);
+  const auto areas = golden["areas"].get<std::vector<double>>();
+  const auto count = static_cast<std::int64_t>(before.size());
+  put_parts(before, after, {StoredRuns::count("refusal_auc", areas[0], count)},
+            {StoredRuns::count("refusal_auc", areas[1], count)});
+  const PairedValues found = paired("refusal_auc");
+  EXPECT_NEAR(found.difference(), areas[1] - areas[0], 1e-12);
+  EXPECT_NEAR(mean(found.differences()), areas[1] - areas[0], 1e-12);
+  // Its factors are n / (n - 1) of each side, these N / (N - 1) of both.
+  const double error = golden["standard_error"];
+  EXPECT_NEAR(found.standard_error(), error, 0.01 * error);
+  EXPECT_EQ(found.test(), fmt::format("sign flips, {} items", count));
+  EXPECT_NEAR(found.interval().low, found.difference() - 1.96 * error, 0.15 * error);
+  EXPECT_NEAR(found.interval().high, found.difference() + 1.96 * error, 0.15 * error);
+  const double z = found.difference() / error;
+  EXPECT_NEAR(found.p(), std::erfc(std::abs(z) / std::sqrt(2)), 0.01);
+}
+
+INSTANTIATE_TEST_SUITE_P(Golden, AreasTest, ::testing::Range(0, 3));
+
+TEST_F(ComparisonTest, AnAreaWithAValueThatIsNotFiniteIsNotCompared) {
+  const double infinity = std::numeric_limits<double>::infinity();
+  const std::vector<TestItem> items = {{.score = infinity, .detail = R"({"harmful":true})"},
+                                       {.score = 0, .detail = R"({"harmful":false})"}};
+  put_parts(items, items, {StoredRuns::count("refusal_auc", 1, 2)},
+            {StoredRuns::count("refusal_auc", 1, 2)});
+  EXPECT_EQ(compare("refusal_auc").why_not, "no mean over stored items");
 }
 
 TEST_F(ComparisonTest, TasksCategoriesAndAveragesAreMeansOfTheirItems) {
