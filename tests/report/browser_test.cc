@@ -104,17 +104,16 @@ TEST_F(BrowserTest, ANumberLeadsToItsRun) {
             "DETAILS false\ntrue\nEND\n");
 }
 
+const char* const kWiderThanItsWindow = R"(
+  const wide = [...page.querySelectorAll('main *')].filter((each) =>
+    !each.closest('.scroll') && !each.closest('svg') && each.getBoundingClientRect().right > view.innerWidth + 1);
+  say(page.documentElement.scrollWidth <= view.innerWidth);
+  for (const each of wide) say(each.outerHTML.slice(0, 100));
+)";
+
 TEST_F(BrowserTest, NoPageIsWiderThanItsWindow) {
   for (int width : {320, 390, 800, 1600})
-    EXPECT_EQ(said(R"(
-      const wide = [...page.querySelectorAll('main *')].filter((each) =>
-        !each.closest('.scroll') && !each.closest('svg') && each.getBoundingClientRect().right > view.innerWidth + 1);
-      say(page.documentElement.scrollWidth <= view.innerWidth);
-      for (const each of wide) say(each.outerHTML.slice(0, 100));
-    )",
-                   width),
-              "true\nEND\n")
-        << width;
+    EXPECT_EQ(said(kWiderThanItsWindow, width), "true\nEND\n") << width;
 }
 
 /// WCAG 2's contrast of every text that is seen with what is behind it.
@@ -156,6 +155,33 @@ TEST_F(BrowserTest, EveryTextIsReadableInDark) {
   EXPECT_EQ(said(kLeastContrast, 1200, "--blink-settings=preferredColorScheme=0"),
             "readable\ndark\nEND\n");
 }
+
+/// Pages under results/, which have what the example above lacks: many runs, seeds, plots and
+/// items.
+class CommittedPageTest : public BrowserTest, public ::testing::WithParamInterface<const char*> {
+ protected:
+  void SetUp() override {
+    page_ = read_file(source_folder() / "results" / (std::string(GetParam()) + ".html"));
+  }
+};
+
+TEST_P(CommittedPageTest, IsReadableAndNoWiderThanAPhone) {
+  EXPECT_EQ(said(kWiderThanItsWindow, 390), "true\nEND\n");
+  EXPECT_EQ(said(kLeastContrast), "readable\nlight\nEND\n");
+}
+
+TEST_P(CommittedPageTest, EveryNumberLeadsToItsRun) {
+  EXPECT_EQ(said(R"(
+    const links = [...page.querySelectorAll('#main-table td a')];
+    say(links.length > 10);
+    say(links.every((link) => page.getElementById(link.getAttribute('href').slice(1))));
+  )"),
+            "true\ntrue\nEND\n");
+}
+
+INSTANTIATE_TEST_SUITE_P(Results, CommittedPageTest,
+                         ::testing::Values("w4_smollm2_trained", "ablation_push_weight_world",
+                                           "smollm2_tasks"));
 
 TEST_F(BrowserTest, TheKeyboardAndScreenReadersFindTheirWay) {
   EXPECT_EQ(said(R"(
