@@ -24,7 +24,7 @@ ablation='One training of each arm. How far apart two trainings of one arm lie s
 declare -A notes=(
   [ablation_push_weight_smollm2]="$ablation So nothing is told of alpha from 0 to .75. Alpha 1 is apart: its loss, which has no lower bound, costs the
 language (perplexity 56 after 35), and with it refusals and the control."
-  [ablation_k_smollm2]=$ablation
+  [ablation_k_smollm2]="$ablation With 10 tokens in its pull the training runs away at step 32 of 60, by the push of alpha .75, which has 500: a failed row."
   [ablation_push_k_smollm2]=$ablation
 )
 
