@@ -29,7 +29,8 @@ language (perplexity 56 after 35), and with it refusals and the control."
 )
 
 for name in "${names[@]}"; do
-  "$harness" run "experiments/$name.toml" --db "$database"
+  # Status 1: a training that ran away is a failed row.
+  "$harness" run "experiments/$name.toml" --db "$database" || [ $? = 1 ]
   plots=("$(plot "$name" bits)" '' "$(plot "$name" safety_perplexity)")
   [[ $name != ablation_* ]] || plots=("$(plot "$name" ablation)")
   write_results "$name" "${titles[$name]}" \
