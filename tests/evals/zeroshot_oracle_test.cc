@@ -70,7 +70,7 @@ class LmEval : public testing::TestWithParam<const char*> {
 
   /// The golden items' rows.
   std::size_t row(std::size_t golden_item) const {
-    return golden_item * golden_.value("row_step", std::size_t{1});
+    return golden_item * golden_.at("row_step").get<std::size_t>();
   }
 
   /// Of `text_of` each option of all rows; of the golden items' rows the digest has to be the
