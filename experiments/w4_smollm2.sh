@@ -18,8 +18,8 @@ declare -A titles=(
   [ablation_push_k_smollm2]='AAQ over the tokens of its push, SmolLM2 at W4A4KV4'
 )
 # What a page says before its tables.
-ablation='One training of each arm. How far apart two trainings of one arm lie shows on another processor, where sums are cut otherwise
-(and equal logits in bf16 are kept in another order): the refusals of OSTQuant, alpha .5 and alpha .75 were .59, .26 and .50 there
+ablation='One training of each arm. How far apart two trainings of one arm lie shows on another processor, where sums are cut otherwise,
+in the fine-tune of the pair too (and equal logits in bf16 were kept in another order): the refusals of OSTQuant, alpha .5 and alpha .75 were .59, .26 and .50 there
 ([w4_smollm2_trained.md](w4_smollm2_trained.md)), and are .78, .80 and .61 here. What lies within that is no effect of what is varied.'
 declare -A notes=(
   [ablation_push_weight_smollm2]="$ablation So nothing is told of alpha from 0 to .75. Alpha 1 is apart: its loss, which has no lower bound, costs the

@@ -67,8 +67,7 @@ std::optional<std::string> stratum(const ItemPart& part, const std::string& metr
   return inside ? std::optional(whole) : std::nullopt;
 }
 
-/// What is compared of an item where the eval stores no share of its own: its log-odds, or, where
-/// these are all that is measured, its score.
+/// An item's log-odds; where they are all that is measured they are its score.
 double graded(const ComparedItem& item) {
   return std::isnan(item.log_odds) ? item.score : item.log_odds;
 }
