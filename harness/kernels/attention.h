@@ -1,14 +1,20 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/ScalarType.h>
 
 #include <cstdint>
 #include <optional>
 
 namespace harness {
 
-/// Whether causal_attention() takes these, and is faster than at::scaled_dot_product_attention:
-/// float32 on a CPU with AVX-512 or bfloat16 on one with AMX, where no gradient is recorded.
+/// What causal_attention() lays K and V out in, and multiplies in, where this processor makes it
+/// faster than at::scaled_dot_product_attention on tensors of `dtype`: bfloat16 for itself with
+/// AMX, float32 for itself, bfloat16 and float16 with AVX-512.
+std::optional<at::ScalarType> attention_panels(at::ScalarType dtype);
+
+/// Whether causal_attention() takes these: where there are attention_panels() for them, on the CPU,
+/// and no gradient is recorded.
 bool can_attend(const at::Tensor& q, const at::Tensor& k);
 
 /// softmax(q k^T / sqrt(e)) v, where token t sees tokens t - window + 1 to t, without a window all

@@ -1,244 +1,86 @@
 #include <immintrin.h>
 
-#include <cstring>
-
 #include "harness/kernels/amx_tiles.h"
-#include "harness/kernels/attention_cpu.h"
-#include "harness/kernels/exp.h"
-#include "harness/kernels/lanes_avx512.h"
+#include "harness/kernels/attention_bf16.h"
 
-// A tile register holds 16 rows of 64 bytes. tdpbf16ps adds a [16, 32] times b [32, 16] to c [16,
-// 16]: a and b in bfloat16, b by pairs of rows (the value of row 2 i + s in column j is the (2 j +
-// s)-th of the i-th row of the register), c in float32.
+// tdpbf16ps adds a tile a times a tile b to a tile c.
 
 namespace harness::cpu {
 namespace {
 
-using kernels::Avx512;
-using F = Avx512::F;
+using kernels::kTileRowBytes;
 
-constexpr std::int64_t kRows = 16, kLane = 16;
-constexpr std::int64_t kDepth = 32, kTile = kRows * kDepth;  // of an operand: depth and values
-constexpr std::int64_t kBlocks = kPanelKeys / kLane;
-// Keys between which sums are scaled to a larger maximum: their scores and weights stay in the
-// first cache.
-constexpr std::int64_t kSpan = 4 * kPanelKeys;
 constexpr std::int64_t kSpanBytes = kSpan * static_cast<std::int64_t>(sizeof(float));
-static_assert(kAttentionRows % kRows == 0);
 
 /// The compiler does not know that the load of a tile reads memory.
 HARNESS_INLINE void before_tiles_are_loaded() { asm volatile("" ::: "memory"); }
 
-/// scores [kRows, kPanelKeys], in rows of kSpan, = q [chunks, tile] times a panel's keys
-/// [chunks, kBlocks, tile].
-HARNESS_INLINE void score_panel(const Bf16* q, const Bf16* keys, std::int64_t chunks,
-                                float* scores) {
-  using kernels::kTileRowBytes;
-  _tile_zero(0);
-  _tile_zero(1);
-  _tile_zero(2);
-  _tile_zero(3);
-  for (; chunks > 0; --chunks, q += kTile, keys += kBlocks * kTile) {
-    _tile_loadd(4, q, kTileRowBytes);
-    _tile_loadd(5, keys, kTileRowBytes);
-    _tile_dpbf16ps(0, 4, 5);
-    _tile_loadd(6, keys + kTile, kTileRowBytes);
-    _tile_dpbf16ps(1, 4, 6);
-    _tile_loadd(5, keys + 2 * kTile, kTileRowBytes);
-    _tile_dpbf16ps(2, 4, 5);
-    _tile_loadd(6, keys + 3 * kTile, kTileRowBytes);
-    _tile_dpbf16ps(3, 4, 6);
-  }
-  _tile_stored(0, scores, kSpanBytes);
-  _tile_stored(1, scores + kLane, kSpanBytes);
-  _tile_stored(2, scores + 2 * kLane, kSpanBytes);
-  _tile_stored(3, scores + 3 * kLane, kSpanBytes);
-}
+struct TileProducts {
+  TileProducts() { _tile_loadconfig(&kernels::kTileShapes); }
+  ~TileProducts() { _tile_release(); }
 
-/// sums [kRows, kColumns tiles of 16], `stride` bytes from row to row, += weights [chunks, tile]
-/// times values [chunks, tiles of 16 features], `step` values from chunk to chunk.
-template <int kColumns>
-HARNESS_INLINE void add_values(const Bf16* weights, const Bf16* values, std::int64_t step,
-                               std::int64_t chunks, float* sums, std::int64_t stride) {
-  using kernels::kTileRowBytes;
-  _tile_loadd(0, sums, stride);
-  if constexpr (kColumns > 1) _tile_loadd(1, sums + kLane, stride);
-  if constexpr (kColumns > 2) _tile_loadd(2, sums + 2 * kLane, stride);
-  if constexpr (kColumns > 3) _tile_loadd(3, sums + 3 * kLane, stride);
-  for (; chunks > 0; --chunks, weights += kTile, values += step) {
-    _tile_loadd(4, weights, kTileRowBytes);
-    _tile_loadd(5, values, kTileRowBytes);
-    _tile_dpbf16ps(0, 4, 5);
-    if constexpr (kColumns > 1) {
-      _tile_loadd(6, values + kTile, kTileRowBytes);
+  HARNESS_INLINE void scores(const Bf16* q, const Bf16* keys, std::int64_t chunks,
+                             float* scores) const {
+    before_tiles_are_loaded();
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    for (; chunks > 0; --chunks, q += kTile, keys += kBlocks * kTile) {
+      _tile_loadd(4, q, kTileRowBytes);
+      _tile_loadd(5, keys, kTileRowBytes);
+      _tile_dpbf16ps(0, 4, 5);
+      _tile_loadd(6, keys + kTile, kTileRowBytes);
       _tile_dpbf16ps(1, 4, 6);
-    }
-    if constexpr (kColumns > 2) {
-      _tile_loadd(5, values + 2 * kTile, kTileRowBytes);
+      _tile_loadd(5, keys + 2 * kTile, kTileRowBytes);
       _tile_dpbf16ps(2, 4, 5);
-    }
-    if constexpr (kColumns > 3) {
-      _tile_loadd(6, values + 3 * kTile, kTileRowBytes);
+      _tile_loadd(6, keys + 3 * kTile, kTileRowBytes);
       _tile_dpbf16ps(3, 4, 6);
     }
+    _tile_stored(0, scores, kSpanBytes);
+    _tile_stored(1, scores + kLane, kSpanBytes);
+    _tile_stored(2, scores + 2 * kLane, kSpanBytes);
+    _tile_stored(3, scores + 3 * kLane, kSpanBytes);
   }
-  _tile_stored(0, sums, stride);
-  if constexpr (kColumns > 1) _tile_stored(1, sums + kLane, stride);
-  if constexpr (kColumns > 2) _tile_stored(2, sums + 2 * kLane, stride);
-  if constexpr (kColumns > 3) _tile_stored(3, sums + 3 * kLane, stride);
-}
 
-/// A row's scores of `keys` keys (a multiple of kDepth) become weights relative to its largest
-/// score so far, in bfloat16 as operand a: a row of each tile.
-/// @param max   the largest score so far, not yet times `scale`
-/// @param total sums of the weights so far, lane by lane
-/// @return what sums so far are to be multiplied by, since the largest score has grown
-HARNESS_INLINE float exponentiate(const float* scores, std::int64_t keys, float scale, float& max,
-                                  float* total, Bf16* weights) {
-  F top = Avx512::load(scores);
-  for (std::int64_t i = kLane; i < keys; i += kLane)
-    top = Avx512::max(top, Avx512::load(scores + i));
-  const float largest = Avx512::reduce_max(top), before = max;
-  if (largest > before) max = largest;
-  const F offset = Avx512::set(max), factor = Avx512::set(scale);
-  auto weight = [&](std::int64_t at) {
-    return kernels::exp_nonpositive<Avx512>(
-        Avx512::mul(Avx512::sub(Avx512::load(scores + at), offset), factor));
-  };
-  F sum = Avx512::set(0.0f);
-  for (std::int64_t i = 0; i < keys; i += kDepth) {
-    const F first = weight(i), second = weight(i + kLane);
-    sum = Avx512::add(sum, Avx512::add(first, second));
-    const __m512bh both = _mm512_cvtne2ps_pbh(second, first);
-    std::memcpy(weights + i / kDepth * kTile, &both, sizeof both);
+  template <int kColumns>
+  HARNESS_INLINE void add(const Bf16* weights, const Bf16* values, std::int64_t step,
+                          std::int64_t chunks, float* sums, std::int64_t width) const {
+    const std::int64_t stride = width * static_cast<std::int64_t>(sizeof(float));
+    before_tiles_are_loaded();
+    _tile_loadd(0, sums, stride);
+    if constexpr (kColumns > 1) _tile_loadd(1, sums + kLane, stride);
+    if constexpr (kColumns > 2) _tile_loadd(2, sums + 2 * kLane, stride);
+    if constexpr (kColumns > 3) _tile_loadd(3, sums + 3 * kLane, stride);
+    for (; chunks > 0; --chunks, weights += kTile, values += step) {
+      _tile_loadd(4, weights, kTileRowBytes);
+      _tile_loadd(5, values, kTileRowBytes);
+      _tile_dpbf16ps(0, 4, 5);
+      if constexpr (kColumns > 1) {
+        _tile_loadd(6, values + kTile, kTileRowBytes);
+        _tile_dpbf16ps(1, 4, 6);
+      }
+      if constexpr (kColumns > 2) {
+        _tile_loadd(5, values + 2 * kTile, kTileRowBytes);
+        _tile_dpbf16ps(2, 4, 5);
+      }
+      if constexpr (kColumns > 3) {
+        _tile_loadd(6, values + 3 * kTile, kTileRowBytes);
+        _tile_dpbf16ps(3, 4, 6);
+      }
+    }
+    _tile_stored(0, sums, stride);
+    if constexpr (kColumns > 1) _tile_stored(1, sums + kLane, stride);
+    if constexpr (kColumns > 2) _tile_stored(2, sums + 2 * kLane, stride);
+    if constexpr (kColumns > 3) _tile_stored(3, sums + 3 * kLane, stride);
   }
-  float growth = 1.0f;
-  if (max != before) {
-    const F grown = kernels::exp_nonpositive<Avx512>(Avx512::set((before - max) * scale));
-    growth = _mm512_cvtss_f32(grown);
-    sum = Avx512::add(sum, Avx512::mul(Avx512::load(total), grown));
-  } else {
-    sum = Avx512::add(sum, Avx512::load(total));
-  }
-  Avx512::store(total, sum);
-  return growth;
-}
+};
 
 }  // namespace
 
-void pack_keys(const Bf16* k, std::int64_t stride, std::int64_t tokens, std::int64_t e,
-               Bf16* keys) {
-  const std::int64_t features = laid_out_features<Bf16>(e);
-  for (std::int64_t token = 0; token < tokens; ++token, k += stride) {
-    Bf16* const panel = keys + token / kPanelKeys * kPanelKeys * features;
-    Bf16* const column = panel + token % kPanelKeys / kLane * kTile + 2 * (token % kLane);
-    for (std::int64_t first = 0; first < features; first += kDepth) {
-      Bf16 row[kDepth] = {};
-      std::memcpy(row, k + first, static_cast<std::size_t>(least(kDepth, e - first)) * sizeof *row);
-      for (std::int64_t i = 0; i < kDepth; i += 2)
-        std::memcpy(column + first * kPanelKeys + i / 2 * kDepth, row + i, 2 * sizeof *row);
-    }
-  }
-}
-
-void pack_values(const Bf16* v, std::int64_t stride, std::int64_t tokens, std::int64_t e,
-                 Bf16* values) {
-  const std::int64_t width = value_width(e);
-  for (std::int64_t token = 0; token < rounded_up(tokens, kDepth); token += 2, v += 2 * stride) {
-    Bf16* const pair = values + token / kDepth * kDepth * width + token % kDepth * kLane;
-    for (std::int64_t first = 0; first < width; first += kLane) {
-      Bf16 rows[2][kLane] = {};
-      const std::size_t bytes = static_cast<std::size_t>(least(kLane, e - first)) * sizeof *v;
-      if (token < tokens) std::memcpy(rows[0], v + first, bytes);
-      if (token + 1 < tokens) std::memcpy(rows[1], v + stride + first, bytes);
-      for (std::int64_t i = 0; i < kLane; ++i) {
-        pair[first * kDepth + 2 * i] = rows[0][i];
-        pair[first * kDepth + 2 * i + 1] = rows[1][i];
-      }
-    }
-  }
-}
-
-void attend(const Queries<Bf16>& queries, const Panels<Bf16>& panels, std::int64_t e,
-            std::int64_t window, float scale, float* scratch) {
-  const std::int64_t features = laid_out_features<Bf16>(e), width = value_width(e);
-  const std::int64_t chunks = features / kDepth, panel_keys = features * kPanelKeys;
-  const std::int64_t count = (queries.end - queries.begin) * queries.group;
-  const std::int64_t rows = rounded_up(count, kRows);
-  float* const sums = scratch;                                   // [rows, width]
-  Bf16* const q = reinterpret_cast<Bf16*>(sums + rows * width);  // [rows / 16, chunks, tile]
-  std::int64_t position[kAttentionRows];
-  float max[kAttentionRows], totals[kAttentionRows][kLane];
-  alignas(64) float scores[kRows][kSpan];
-  alignas(64) Bf16 weights[kSpan / kDepth * kTile];
-
-  for_queries(queries, [&](std::int64_t row, std::int64_t token, std::int64_t head) {
-    const Bf16* const from = queries.q + token * queries.token_stride + head * queries.head_stride;
-    Bf16* const to = q + row / kRows * kRows * features + row % kRows * kDepth;
-    for (std::int64_t first = 0; first < features; first += kDepth) {
-      Bf16* const part = to + first * kRows;
-      std::memset(part, 0, kDepth * sizeof *part);
-      std::memcpy(part, from + first,
-                  static_cast<std::size_t>(least(kDepth, e - first)) * sizeof *part);
-    }
-    position[row] = token;
-    max[row] = kLowest;
-  });
-  std::memset(sums, 0, static_cast<std::size_t>(rows * width) * sizeof(float));
-  std::memset(totals, 0, static_cast<std::size_t>(rows) * sizeof totals[0]);
-
-  _tile_loadconfig(&kernels::kTileShapes);
-  const std::int64_t first_seen = most(0, queries.begin - window + 1);
-  for (std::int64_t first = first_seen / kSpan * kSpan; first < queries.end; first += kSpan) {
-    for (std::int64_t row = 0; row < count; row += kRows) {
-      // Behind the last query a tile's rows hold anything, and nobody reads what becomes of them.
-      const std::int64_t tile_rows = least(kRows, count - row);
-      // Keys of the span that the last query of the tile sees, or the first may see.
-      const std::int64_t seen = least(kSpan, position[row + tile_rows - 1] + 1 - first);
-      if (seen <= 0 || position[row] - window + 1 >= first + kSpan) continue;
-      const std::int64_t depth = rounded_up(seen, kDepth);
-      before_tiles_are_loaded();
-      for (std::int64_t key = 0; key < seen; key += kPanelKeys)
-        score_panel(q + row * features, panels.keys + (first + key) / kPanelKeys * panel_keys,
-                    chunks, scores[0] + key);
-      for (std::int64_t r = 0; r < tile_rows; ++r) {
-        hide_unseen(scores[r], first, depth, position[row + r], window);
-        const float growth = exponentiate(scores[r], depth, scale, max[row + r], totals[row + r],
-                                          weights + r * kDepth);
-        if (growth == 1.0f) continue;
-        float* const sum = sums + (row + r) * width;
-        for (std::int64_t i = 0; i < width; ++i) sum[i] *= growth;
-      }
-      before_tiles_are_loaded();
-      const Bf16* const values = panels.values + first * width;
-      for (std::int64_t i = 0; i < width; i += kBlocks * kLane) {
-        const Bf16* const from_values = values + i / kLane * kTile;
-        float* const to = sums + row * width + i;
-        const std::int64_t step = kDepth * width, stride = width * 4, parts = depth / kDepth;
-        const std::int64_t columns = (width - i) / kLane;
-        if (columns >= 4)
-          add_values<4>(weights, from_values, step, parts, to, stride);
-        else if (columns == 3)
-          add_values<3>(weights, from_values, step, parts, to, stride);
-        else if (columns == 2)
-          add_values<2>(weights, from_values, step, parts, to, stride);
-        else
-          add_values<1>(weights, from_values, step, parts, to, stride);
-      }
-    }
-  }
-  _tile_release();
-
-  for_queries(queries, [&](std::int64_t row, std::int64_t token, std::int64_t head) {
-    Bf16* const to =
-        queries.out + token * queries.out_token_stride + head * queries.out_head_stride;
-    const F total = Avx512::set(Avx512::reduce_sum(Avx512::load(totals[row])));
-    for (std::int64_t i = 0; i < e; i += kLane) {
-      const __m256bh rounded =
-          _mm512_cvtneps_pbh(Avx512::div(Avx512::load(sums + row * width + i), total));
-      std::memcpy(to + i, &rounded, static_cast<std::size_t>(least(kLane, e - i)) * sizeof(Bf16));
-    }
-  });
+void attend_in_tiles(const Queries<Bf16>& queries, const Panels<Bf16>& panels, std::int64_t e,
+                     std::int64_t window, float scale, float* scratch) {
+  attend_in_bf16<TileProducts>(queries, panels, e, window, scale, scratch);
 }
 
 }  // namespace harness::cpu

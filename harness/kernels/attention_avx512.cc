@@ -91,27 +91,41 @@ HARNESS_INLINE void exponentiate(float* scores, float* max, float (*totals)[kLan
   }
 }
 
+/// visit(first, count, lanes) for each vector of the row x [e], whose last may have less than
+/// kLane values; behind them are zeros.
+template <class T, class Visit>
+HARNESS_INLINE void for_vectors(const T* x, std::int64_t e, const Visit& visit) {
+  for (std::int64_t i = 0; i < e; i += kLane) {
+    const int count = static_cast<int>(least(kLane, e - i));
+    visit(i, count, Avx512::load_part(x + i, count, 0.0f));
+  }
+}
+
 }  // namespace
 
-void pack_keys(const float* k, std::int64_t stride, std::int64_t tokens, std::int64_t e,
-               float* keys) {
+template <class T>
+void pack_keys(const T* k, std::int64_t stride, std::int64_t tokens, std::int64_t e, float* keys) {
   for (std::int64_t first = 0; first < tokens; first += kPanelKeys, keys += e * kPanelKeys) {
     const std::int64_t count = least(kPanelKeys, tokens - first);
     for (std::int64_t key = 0; key < count; ++key, k += stride)
-      for (std::int64_t i = 0; i < e; ++i) keys[i * kPanelKeys + key] = k[i];
+      for_vectors(k, e, [&](std::int64_t i, int lanes, F x) {
+        float values[kLane];
+        Avx512::store(values, x);
+        for (int lane = 0; lane < lanes; ++lane) keys[(i + lane) * kPanelKeys + key] = values[lane];
+      });
   }
 }
 
-void pack_values(const float* v, std::int64_t stride, std::int64_t tokens, std::int64_t e,
+template <class T>
+void pack_values(const T* v, std::int64_t stride, std::int64_t tokens, std::int64_t e,
                  float* values) {
   const std::int64_t width = value_width(e);
-  for (std::int64_t token = 0; token < tokens; ++token, v += stride, values += width) {
-    std::memcpy(values, v, static_cast<std::size_t>(e) * sizeof(float));
-    std::memset(values + e, 0, static_cast<std::size_t>(width - e) * sizeof(float));
-  }
+  for (std::int64_t token = 0; token < tokens; ++token, v += stride, values += width)
+    for_vectors(v, e, [&](std::int64_t i, int, F x) { Avx512::store(values + i, x); });
 }
 
-void attend(const Queries<float>& queries, const Panels<float>& panels, std::int64_t e,
+template <class T>
+void attend(const Queries<T>& queries, const Panels<float>& panels, std::int64_t e,
             std::int64_t window, float scale, float* scratch) {
   const std::int64_t width = value_width(e), count = (queries.end - queries.begin) * queries.group;
   const std::int64_t rows = rounded_up(count, kRows);
@@ -122,8 +136,10 @@ void attend(const Queries<float>& queries, const Panels<float>& panels, std::int
   float scores[kRows][kPanelKeys], growth[kLane];
 
   auto lay_out = [&](std::int64_t row, std::int64_t token, std::int64_t head) {
-    const float* const from = queries.q + token * queries.token_stride + head * queries.head_stride;
-    for (std::int64_t i = 0; i < e; ++i) q[row * e + i] = from[i] * scale;
+    const T* const from = queries.q + token * queries.token_stride + head * queries.head_stride;
+    for_vectors(from, e, [&](std::int64_t i, int count, F x) {
+      Avx512::store_part(q + row * e + i, count, Avx512::mul(x, Avx512::set(scale)));
+    });
     position[row] = token;
     max[row] = kLowest;
   };
@@ -154,11 +170,25 @@ void attend(const Queries<float>& queries, const Panels<float>& panels, std::int
   }
 
   for_queries(queries, [&](std::int64_t row, std::int64_t token, std::int64_t head) {
-    float* const to =
-        queries.out + token * queries.out_token_stride + head * queries.out_head_stride;
-    const float total = Avx512::reduce_sum(Avx512::load(totals[row]));
-    for (std::int64_t i = 0; i < e; ++i) to[i] = sums[row * width + i] / total;
+    T* const to = queries.out + token * queries.out_token_stride + head * queries.out_head_stride;
+    const F total = Avx512::set(Avx512::reduce_sum(Avx512::load(totals[row])));
+    for_vectors(sums + row * width, e, [&](std::int64_t i, int count, F sum) {
+      Avx512::store_part(to + i, count, Avx512::div(sum, total));
+    });
   });
 }
+
+template void pack_keys(const float*, std::int64_t, std::int64_t, std::int64_t, float*);
+template void pack_keys(const Bf16*, std::int64_t, std::int64_t, std::int64_t, float*);
+template void pack_keys(const Half*, std::int64_t, std::int64_t, std::int64_t, float*);
+template void pack_values(const float*, std::int64_t, std::int64_t, std::int64_t, float*);
+template void pack_values(const Bf16*, std::int64_t, std::int64_t, std::int64_t, float*);
+template void pack_values(const Half*, std::int64_t, std::int64_t, std::int64_t, float*);
+template void attend(const Queries<float>&, const Panels<float>&, std::int64_t, std::int64_t, float,
+                     float*);
+template void attend(const Queries<Bf16>&, const Panels<float>&, std::int64_t, std::int64_t, float,
+                     float*);
+template void attend(const Queries<Half>&, const Panels<float>&, std::int64_t, std::int64_t, float,
+                     float*);
 
 }  // namespace harness::cpu

@@ -4,8 +4,9 @@
 
 #include "harness/kernels/float_types.h"
 
-// Causal attention on raw pointers: in float32 for processors with AVX-512 (attention_avx512.cc),
-// in bfloat16 for those with AMX (attention_amx.cc).
+// Causal attention on raw pointers, for processors with AVX-512: in float32, of tensors in float32,
+// bfloat16 or float16 (attention_avx512.cc); in bfloat16 where AVX-512 has products of it
+// (attention_avx512bf16.cc) or there is AMX (attention_amx.cc).
 //
 // Query heads of a group read the same K and V: their queries go together, token by token, through
 // panels of keys that stay in a near cache. Scores, their exponentials and the sum of values make
@@ -14,7 +15,7 @@
 
 namespace harness::cpu {
 
-using kernels::Bf16;
+using kernels::Bf16, kernels::Half;
 
 constexpr std::int64_t kPanelKeys = 64;
 /// Queries that attend() takes at most.
@@ -52,12 +53,14 @@ HARNESS_INLINE std::int64_t packed_values(std::int64_t tokens, std::int64_t e) {
   return rounded_up(tokens, sizeof(T) == sizeof(Bf16) ? 32 : 1) * value_width(e);
 }
 
-/// Lays out k [tokens, e], whose rows are `stride` values apart, as the keys of Panels.
-void pack_keys(const float* k, std::int64_t stride, std::int64_t tokens, std::int64_t e,
-               float* keys);
+/// Lays out k [tokens, e], whose rows are `stride` values apart, as the keys of Panels. T: float,
+/// Bf16, Half.
+template <class T>
+void pack_keys(const T* k, std::int64_t stride, std::int64_t tokens, std::int64_t e, float* keys);
 void pack_keys(const Bf16* k, std::int64_t stride, std::int64_t tokens, std::int64_t e, Bf16* keys);
 /// The same of values.
-void pack_values(const float* v, std::int64_t stride, std::int64_t tokens, std::int64_t e,
+template <class T>
+void pack_values(const T* v, std::int64_t stride, std::int64_t tokens, std::int64_t e,
                  float* values);
 void pack_values(const Bf16* v, std::int64_t stride, std::int64_t tokens, std::int64_t e,
                  Bf16* values);
@@ -100,11 +103,15 @@ HARNESS_INLINE std::int64_t attention_scratch(std::int64_t e) {
 }
 
 /// out = softmax(scale * q k^T) v over the keys that each token sees: itself and the window - 1
-/// before it. Exponentials by exp.h, sums in float32; in bfloat16 the weights of the values are
-/// rounded to it before they are multiplied, the results after.
-void attend(const Queries<float>& queries, const Panels<float>& panels, std::int64_t e,
+/// before it. Exponentials by exp.h, sums in float32; with panels in bfloat16 the weights of the
+/// values are rounded to it before they are multiplied. T: float, Bf16, Half.
+template <class T>
+void attend(const Queries<T>& queries, const Panels<float>& panels, std::int64_t e,
             std::int64_t window, float scale, float* scratch);
 void attend(const Queries<Bf16>& queries, const Panels<Bf16>& panels, std::int64_t e,
             std::int64_t window, float scale, float* scratch);
+/// The same by AMX.
+void attend_in_tiles(const Queries<Bf16>& queries, const Panels<Bf16>& panels, std::int64_t e,
+                     std::int64_t window, float scale, float* scratch);
 
 }  // namespace harness::cpu

@@ -26,14 +26,15 @@ bool cpu_has_avx512() {
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
 
+bool cpu_has_avx512_bf16() { return cpu_has_avx512() && __builtin_cpu_supports("avx512bf16"); }
+
 bool cpu_has_amx_int8() {
   static const bool usable = amx_usable(1u << 25);
   return usable;
 }
 
 bool cpu_has_amx_bf16() {
-  static const bool usable =
-      cpu_has_avx512() && __builtin_cpu_supports("avx512bf16") && amx_usable(1u << 22);
+  static const bool usable = cpu_has_avx512_bf16() && amx_usable(1u << 22);
   return usable;
 }
 

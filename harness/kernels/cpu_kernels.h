@@ -64,9 +64,11 @@ const CpuKernels& avx512_kernels();
 
 /// Foundation, byte and word, doubleword, vector length.
 bool cpu_has_avx512();
+/// And products of pairs in bfloat16.
+bool cpu_has_avx512_bf16();
 
-/// Products of AMX's tiles, which the system lets this process use; bf16: and AVX-512's
-/// conversions.
+/// Products of AMX's tiles, which the system lets this process use; bf16: and all of AVX-512 in
+/// bfloat16.
 bool cpu_has_amx_int8();
 bool cpu_has_amx_bf16();
 

@@ -21,23 +21,17 @@ std::int64_t eval_weight_bytes(const LlamaConfig& config, c10::ScalarType dtype)
   return weight_bytes(config, dtype) + packed_bytes(config, dtype, c10::kCPU);
 }
 
-/// Whether whole sequences go through causal_attention().
-bool attends(const LlamaConfig& config, c10::ScalarType dtype) {
-  const c10::InferenceMode no_gradients;
-  auto heads = [&](std::int64_t count) {
-    return at::empty({1, count, 0, config.head_dim}, at::dtype(dtype));
-  };
-  return can_attend(heads(config.num_attention_heads), heads(config.num_key_value_heads));
-}
-
 }  // namespace
 
 std::int64_t pass_bytes(const LlamaConfig& config, std::int64_t tokens, c10::ScalarType dtype) {
   const std::int64_t d = config.hidden_size, f = config.intermediate_size;
   const std::int64_t q = config.num_attention_heads * config.head_dim;
   const std::int64_t k = config.num_key_value_heads * config.head_dim;
-  const std::int64_t attention = attends(config, dtype) ? 2 * q + 4 * k : 5 * q + 2 * k;
-  return bytes_of(dtype) * tokens * std::max(2 * d + attention, 3 * d + 2 * f);
+  const std::int64_t b = bytes_of(dtype);
+  const auto panels = attention_panels(dtype);
+  const std::int64_t attention =
+      panels ? b * (2 * q + 2 * k) + bytes_of(*panels) * 2 * k : b * (5 * q + 2 * k);
+  return tokens * std::max(b * 2 * d + attention, b * (3 * d + 2 * f));
 }
 
 std::int64_t perplexity_bytes(const LlamaConfig& config, std::int64_t window,

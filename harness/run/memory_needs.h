@@ -16,8 +16,8 @@ namespace harness {
 
 /// One pass over so many tokens, without the weights: b * tokens * the larger of
 /// 2 d + 5 q + 2 k (attention: x and its norm, Q, K, V, K and V for each query head, the
-/// result and its copy for o; where causal_attention() takes it 2 d + 2 q + 4 k: K and V once more
-/// as it packs them, and no copy) and 3 d + 2 f (MLP: x, its norm, gate, up, down).
+/// result and its copy for o; where causal_attention() takes it 2 d + 2 q + 2 k, and K and V once
+/// more in its attention_panels(), and no copy) and 3 d + 2 f (MLP: x, its norm, gate, up, down).
 std::int64_t pass_bytes(const LlamaConfig& config, std::int64_t tokens, c10::ScalarType dtype);
 
 /// Perplexity in windows of so many tokens, one at a time: weights and their packed copies, a pass,

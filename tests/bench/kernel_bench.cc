@@ -363,8 +363,7 @@ void attention_of_tokens(benchmark::State& state, at::ScalarType dtype) {
     return random({1, tokens, count, e}, dtype, seed).transpose(1, 2);
   };
   const at::Tensor q = values(heads, 1), k = values(kv_heads, 2), v = values(kv_heads, 3);
-  if (!can_attend(q, k))
-    return state.SkipWithError("without AVX-512 (bfloat16: AMX) it is ATen's attention");
+  if (!can_attend(q, k)) return state.SkipWithError("without AVX-512 it is ATen's attention");
   auto repeated = [&](const at::Tensor& x) { return x.repeat_interleave(heads / kv_heads, 1); };
   const double pairs = 0.5 * static_cast<double>(tokens * (tokens + 1));
   compare(state, {[&] { return causal_attention(q, k, v, {}); },

@@ -37,13 +37,14 @@ double worst(const at::Tensor& found, const at::Tensor& exact) {
 }
 
 // Of each dtype the largest difference. float32: values up to 5, weights whose scores, up to 60,
-// are off by 1e-5. bfloat16: half a unit of the last place, 2^-9, of the weights and of the result.
+// are off by 1e-5. bfloat16: half a unit of the last place, 2^-9, of the weights and of the result;
+// float16: 2^-12, of the result.
 class CausalAttention : public testing::TestWithParam<std::pair<at::ScalarType, double>> {
  protected:
   void SetUp() override {
     at::manual_seed(1);
     const at::Tensor x = at::zeros({1, 1, 1, 1}, dtype_);
-    if (!can_attend(x, x)) GTEST_SKIP() << "no AVX-512, for bfloat16 no AMX";
+    if (!can_attend(x, x)) GTEST_SKIP() << "no AVX-512";
   }
   at::Tensor random(at::IntArrayRef shape) const { return at::randn(shape).to(dtype_); }
   // Token by token in memory, as a block's projections are.
@@ -58,7 +59,8 @@ class CausalAttention : public testing::TestWithParam<std::pair<at::ScalarType, 
 
 INSTANTIATE_TEST_SUITE_P(Dtypes, CausalAttention,
                          testing::Values(std::pair(at::kFloat, 5e-5),
-                                         std::pair(at::kBFloat16, 3e-2)));
+                                         std::pair(at::kBFloat16, 3e-2),
+                                         std::pair(at::kHalf, 4e-3)));
 
 TEST_P(CausalAttention, EqualsTheFormulaInFloat64) {
   for (const auto& [group, kv_heads] : {std::pair(1, 2), {3, 3}, {8, 1}, {7, 2}})
@@ -87,6 +89,7 @@ TEST_P(CausalAttention, ScoresFarBeyondTheExponentialsRangeAreFine) {
   const at::Tensor k = random_heads(1, 1, 300, 64), v = random_heads(1, 1, 300, 64);
   for (const double size : {1e-30, 1e3, 1e15}) {
     const at::Tensor q = random_heads(1, 2, 300, 64) * size;
+    if (!q.isfinite().all().item<bool>()) continue;  // float16 ends at 65504
     const at::Tensor found = causal_attention(q, k, v, {});
     EXPECT_TRUE(found.isfinite().all().item<bool>()) << size;
     // Where scores are large the largest takes all, and its lead is beyond rounding.
@@ -140,7 +143,6 @@ TEST_P(CausalAttention, IsNoLessExactThanTorchs) {
 TEST_P(CausalAttention, IsForPassesWithoutGradients) {
   const at::Tensor x = at::zeros({1, 3, 2, 8}, dtype_);
   EXPECT_TRUE(can_attend(x, x));
-  EXPECT_FALSE(can_attend(x.to(at::kHalf), x.to(at::kHalf)));
   EXPECT_FALSE(can_attend(x.to(at::kDouble), x.to(at::kDouble)));
   const at::AutoGradMode recording(true);
   EXPECT_FALSE(can_attend(x, x));
