@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <chrono>
 #include <functional>
-#include <map>
 #include <thread>
 
 #include "harness/kernels/integer_linear.h"
@@ -128,15 +127,15 @@ std::unique_ptr<WorkLock> wait_for(const ResultStore& store, const std::string& 
 class RunExecution {
  public:
   /// @param run of the plan
-  /// @param failed_trainings stages of pairs whose training failed just now, with the message: they
+  /// @param since a moment of the store: stages that have failed after it, in whatever process,
   /// are not tried again
   RunExecution(const PlannedRun& run, const Plan& plan, ResultStore& store, Progress& progress,
-               std::map<std::string, std::string>& failed_trainings)
+               const std::string& since)
       : run_(run),
         plan_(plan),
         store_(store),
         progress_(progress),
-        failed_trainings_(failed_trainings),
+        since_(since),
         provenance_(provenance_of(run, *run.model)) {}
 
   /// True when every eval is stored.
@@ -277,13 +276,24 @@ class RunExecution {
 
   bool train(const Pair& pair, std::size_t phase) {
     const StageRow stage = training_stage(pair.recipe(), phase);
-    if (const auto failed = failed_trainings_.find(stage.key); failed != failed_trainings_.end())
-      return attempt(stage, [&]() -> StageResult { throw Error(failed->second); });
+    if (failed_just_now(stage)) return false;
     const AttemptOutcome outcome =
         attempt_phase(pair.recipe(), phase, pair.home(), run_.row.key, store_, progress_).outcome;
     if (outcome.status == AttemptStatus::interrupted) throw Interrupted();
-    if (outcome.status == AttemptStatus::failed) failed_trainings_[stage.key] = outcome.message;
     return outcome.status == AttemptStatus::succeeded;
+  }
+
+  /// Whether a stage has failed since_: its work may take minutes, and would fail again. Says so.
+  bool failed_just_now(const StageRow& stage) const {
+    const auto found = store_.query(
+        "SELECT message FROM attempts WHERE stage_key = :stage AND status = 'failed' AND "
+        "ended_at > :since LIMIT 1",
+        {{"stage", stage.key}, {"since", since_}});
+    if (found.rows.empty()) return false;
+    log_warning(fmt::format("{}: {} {} has failed just now, and is not tried again: {}",
+                            run_.spec.label, stage.kind, stage.name,
+                            found.rows[0][0].value_or("")));
+    return true;
   }
 
   /// @param parts where what the methods make is wanted; or null
@@ -379,9 +389,10 @@ class RunExecution {
   }
 
   /// Runs one stage as one attempt. A failure is stored and logged; Interrupted is stored and goes
-  /// on up.
+  /// on up. One that has failed just now is not tried again.
   template <class Body>
   bool attempt(const StageRow& stage, Body&& body) {
+    if (failed_just_now(stage)) return false;
     Attempt attempt(store_, run_.row.key, stage.key, provenance_);
     StageResult result;
     AttemptOutcome outcome = attempt.run([&] {
@@ -406,7 +417,7 @@ class RunExecution {
   const Plan& plan_;
   ResultStore& store_;
   Progress& progress_;
-  std::map<std::string, std::string>& failed_trainings_;
+  const std::string& since_;
   ProvenanceRow provenance_;
   std::unique_ptr<LlamaTextModel> loaded_;
   std::unique_ptr<LazyReferences> references_;
@@ -438,6 +449,11 @@ void put_rows(const Plan& plan, ResultStore& store) {
   }
 }
 
+/// The moment at which an attempt ended last; empty: none has.
+std::string latest_end(const ResultStore& store) {
+  return store.query("SELECT max(ended_at) FROM attempts").rows.at(0)[0].value_or("");
+}
+
 void put_plan(const Plan& plan, ResultStore& store) {
   store.retire_abandoned();
   store.at_once([&] { put_rows(plan, store); });
@@ -449,9 +465,9 @@ RunSummary run_plan(const Plan& plan, ResultStore& store, Progress& progress) {
   RunSummary summary;
   const auto start = std::filesystem::file_time_type::clock::now();
   put_plan(plan, store);
-  std::map<std::string, std::string> failed_trainings;
+  const std::string since = latest_end(store);
   auto execute = [&](const PlannedRun& run) {
-    if (RunExecution(run, plan, store, progress, failed_trainings).execute())
+    if (RunExecution(run, plan, store, progress, since).execute())
       ++summary.succeeded;
     else
       ++summary.failed;
@@ -492,8 +508,8 @@ void quantize_run(const Plan& plan, ResultStore& store, Progress& progress,
         "a model that is in memory as a whole when it is written",
         "leave out memory_limit, or raise it");
   put_plan(plan, store);
-  std::map<std::string, std::string> failed_trainings;
-  if (!RunExecution(run, plan, store, progress, failed_trainings).quantize(folder))
+  const std::string since = latest_end(store);
+  if (!RunExecution(run, plan, store, progress, since).quantize(folder))
     throw Error(fmt::format("run \"{}\"", run.spec.label), "a stage of it failed, as said above",
                 "a run whose methods succeed");
 }

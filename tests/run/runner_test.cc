@@ -4,7 +4,9 @@
 #include <ATen/core/grad_mode.h>
 #include <gmock/gmock.h>
 
+#include <functional>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "harness/quant/quantized_folder.h"
 #include "harness/run/training.h"
@@ -30,10 +32,29 @@ class FailingEval : public Eval {
   int version() const override { return 1; }
   void check(const DataContext&, Problems&) const override {}
   std::vector<DataUse> data(const DataContext&) const override { return {}; }
-  std::vector<Metric> run(EvalContext&) const override { throw Failure(); }
+  std::vector<Metric> run(EvalContext&) const override {
+    ++tries;
+    throw Failure();
+  }
+  static inline int tries = 0;
 };
 struct Broken : std::runtime_error {
   Broken() : std::runtime_error("this eval is broken") {}
+};
+
+/// An eval while which something else happens.
+class MeanwhileEval : public Eval {
+ public:
+  explicit MeanwhileEval(NoConfig) {}
+  std::string protocol(const DataContext&) const override { return "meanwhile/1"; }
+  int version() const override { return 1; }
+  void check(const DataContext&, Problems&) const override {}
+  std::vector<DataUse> data(const DataContext&) const override { return {}; }
+  std::vector<Metric> run(EvalContext&) const override {
+    if (const auto happens = std::exchange(meanwhile, {})) happens();
+    return {};
+  }
+  static inline std::function<void()> meanwhile;
 };
 
 /// Compares the run's model with its references.
@@ -114,6 +135,7 @@ class RunnerTest : public testing::Test {
     register_all_plugins(plugins_);
     plugins_.add_eval<FailingEval<Broken>, NoConfig>("broken", "fails");
     plugins_.add_eval<FailingEval<Interrupted>, NoConfig>("interrupted", "is stopped");
+    plugins_.add_eval<MeanwhileEval, NoConfig>("meanwhile", "lets something happen");
     plugins_.add_eval<ReferenceEval, NoConfig>("references", "compares");
     plugins_.add_eval<ScoringEval, NoConfig>("scoring", "scores");
     plugins_.add_method<CalibratedMethod, NoConfig>("calibrated", "reads calibration");
@@ -235,6 +257,30 @@ TEST_F(RunnerTest, AFailedRunIsARowAndTheOthersGoOn) {
   EXPECT_EQ(cell("select count(*) from metrics where name = 'perplexity'"), "2");
 }
 
+TEST_F(RunnerTest, WhatFailedJustNowIsNotTriedAgainHereOrInAnotherProcess) {
+  int& tries = FailingEval<Broken>::tries = 0;
+  // Runs that differ in their labels share the stage.
+  const std::string two =
+      "[[run]]\nlabel='a'\nevals=['broken']\n"
+      "[[run]]\nlabel='b'\nevals=['broken', 'meanwhile']\n";
+  EXPECT_EQ(run(two).failed, 2);
+  EXPECT_EQ(tries, 1);
+  // Both rows show it.
+  EXPECT_EQ(cell("select count(*) from results where message = 'this eval is broken'"), "2");
+  EXPECT_EQ(run(two).failed, 2);
+  EXPECT_EQ(tries, 2);
+  // Another process takes the second run while this one is at the first.
+  const std::string shared =
+      "[[run]]\nlabel='c'\nformat='w8a8'\nmethods=['rtn']\nevals=['meanwhile']\n"
+      "[[run]]\nlabel='d'\nformat='w4a8'\nmethods=['rtn']\nevals=['broken']\n";
+  MeanwhileEval::meanwhile = [&] {
+    EXPECT_EQ(run(shared, "a.sqlite", {.only = {"d"}}).failed, 1);
+    EXPECT_EQ(tries, 3);
+  };
+  EXPECT_EQ(run(shared).failed, 1);
+  EXPECT_EQ(tries, 3);
+}
+
 TEST_F(RunnerTest, AMethodThatFailsFailsItsRunOnly) {
   // One token more than the model has positions: known only when the text is tokenised.
   RunSummary summary = run("[[run]]\nlabel='bad'\nevals=[{name='perplexity', text='" +
@@ -306,13 +352,13 @@ TEST_F(RunnerTest, APairThatFailsToTrainFailsItsRunsAndIsTriedOnce) {
   }
   const RunSummary summary = run_plan(two, *ResultStore::open(folder_ / "a.sqlite"), no_progress());
   EXPECT_EQ(summary.failed, 2);
-  EXPECT_EQ(cell("select count(distinct message) from attempts where status = 'failed'"), "1");
-  EXPECT_THAT(cell("select max(message) from attempts where status = 'failed'"),
+  EXPECT_THAT(cell("select message from attempts where status = 'failed'"),
               HasSubstr("criterion was not met within 1 steps"));
-  // Trained once each, and failed once for each run.
+  // Tried once each, and both runs show it.
+  EXPECT_EQ(cell("select count(*) from results where message like '%criterion was not met%'"), "2");
   EXPECT_EQ(cell("select group_concat(n) from (select count(*) as n from attempts join stages on "
                  "stage_key = key where kind = 'train' group by name order by name)"),
-            "2,1");
+            "1,1");
   EXPECT_EQ(cell("select count(*) from curves where series = 'loss'"), "3");
   EXPECT_FALSE(std::filesystem::exists(pair->folder("aligned") / "model.safetensors"));
 }
