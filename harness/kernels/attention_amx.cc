@@ -20,7 +20,7 @@ struct TileProducts {
   ~TileProducts() { _tile_release(); }
 
   HARNESS_INLINE void scores(const Bf16* q, const Bf16* keys, std::int64_t chunks,
-                             float* scores) const {
+                             std::int64_t /*rows*/, std::int64_t /*blocks*/, float* scores) const {
     before_tiles_are_loaded();
     _tile_zero(0);
     _tile_zero(1);
@@ -45,7 +45,8 @@ struct TileProducts {
 
   template <int kColumns>
   HARNESS_INLINE void add(const Bf16* weights, const Bf16* values, std::int64_t step,
-                          std::int64_t chunks, float* sums, std::int64_t width) const {
+                          std::int64_t chunks, std::int64_t /*rows*/, float* sums,
+                          std::int64_t width) const {
     const std::int64_t stride = width * static_cast<std::int64_t>(sizeof(float));
     before_tiles_are_loaded();
     _tile_loadd(0, sums, stride);

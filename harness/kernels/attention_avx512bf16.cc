@@ -26,22 +26,29 @@ HARNESS_INLINE __m512bh pair_everywhere(const Bf16* x) {
 
 struct PairProducts {
   HARNESS_INLINE void scores(const Bf16* q, const Bf16* keys, std::int64_t chunks,
-                             float* scores) const {
-    multiply<kBlocks, false>(q, keys, kBlocks * kTile, chunks, scores, kSpan);
+                             std::int64_t rows, std::int64_t blocks, float* scores) const {
+    constexpr std::int64_t kStep = kBlocks * kTile;
+    static_assert(kBlocks == 4);
+    if (blocks == 4) multiply<4, false>(q, keys, kStep, chunks, rows, scores, kSpan);
+    if (blocks == 3) multiply<3, false>(q, keys, kStep, chunks, rows, scores, kSpan);
+    if (blocks == 2) multiply<2, false>(q, keys, kStep, chunks, rows, scores, kSpan);
+    if (blocks == 1) multiply<1, false>(q, keys, kStep, chunks, rows, scores, kSpan);
   }
   template <int kColumns>
   HARNESS_INLINE void add(const Bf16* weights, const Bf16* values, std::int64_t step,
-                          std::int64_t chunks, float* sums, std::int64_t width) const {
-    multiply<kColumns, true>(weights, values, step, chunks, sums, width);
+                          std::int64_t chunks, std::int64_t rows, float* sums,
+                          std::int64_t width) const {
+    multiply<kColumns, true>(weights, values, step, chunks, rows, sums, width);
   }
 
  private:
-  /// c [kRows, kWidth vectors], `stride` floats from row to row, (kAdd: +)= a [chunks, tile] times
-  /// b [chunks, kWidth tiles], `step` values from chunk to chunk.
+  /// c [rows, kWidth vectors], `stride` floats from row to row, (kAdd: +)= a [chunks, tile] times b
+  /// [chunks, kWidth tiles], `step` values from chunk to chunk; rows come in blocks.
   template <int kWidth, bool kAdd>
   static HARNESS_INLINE void multiply(const Bf16* a, const Bf16* b, std::int64_t step,
-                                      std::int64_t chunks, float* c, std::int64_t stride) {
-    for (std::int64_t first = 0; first < kRows; first += kBlockRows) {
+                                      std::int64_t chunks, std::int64_t rows, float* c,
+                                      std::int64_t stride) {
+    for (std::int64_t first = 0; first < rows; first += kBlockRows) {
       float* const out = c + first * stride;
       F sum[kBlockRows][kWidth];
 #pragma GCC unroll 4
@@ -50,7 +57,7 @@ struct PairProducts {
         for (std::int64_t v = 0; v < kWidth; ++v)
           sum[r][v] = kAdd ? Avx512::load(out + r * stride + v * kLane) : Avx512::set(0.0f);
       for (std::int64_t chunk = 0; chunk < chunks; ++chunk) {
-        const Bf16* const rows = a + chunk * kTile + first * kDepth;
+        const Bf16* const row_pairs = a + chunk * kTile + first * kDepth;
         const Bf16* const columns = b + chunk * step;
         for (std::int64_t i = 0; i < kDepth; i += 2) {
           __m512bh column[kWidth];
@@ -59,7 +66,7 @@ struct PairProducts {
             column[v] = pairs(columns + v * kTile + i * kLane);
 #pragma GCC unroll 4
           for (std::int64_t r = 0; r < kBlockRows; ++r) {
-            const __m512bh row = pair_everywhere(rows + r * kDepth + i);
+            const __m512bh row = pair_everywhere(row_pairs + r * kDepth + i);
 #pragma GCC unroll 4
             for (std::int64_t v = 0; v < kWidth; ++v)
               sum[r][v] = _mm512_dpbf16_ps(sum[r][v], row, column[v]);

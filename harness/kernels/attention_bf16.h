@@ -64,16 +64,13 @@ HARNESS_INLINE float exponentiate(const float* scores, std::int64_t keys, float 
   return growth;
 }
 
-/// attend() by Products:
-/// - Products products;                                  lives as long as they are needed
-/// - products.scores(q, keys, chunks, scores)            scores [kRows, kPanelKeys], in rows of
-/// kSpan, =
-///                                                       q [chunks, tile] times a panel's keys
-///                                                       [chunks, kBlocks, tile]
-/// - products.add<N>(weights, values, step, chunks, sums, width)    sums [kRows, N tiles of 16],
-/// `width`
+/// attend() by Products, which live as long as they are needed:
+/// - scores(q, keys, chunks, rows, blocks, scores): scores [kRows, kPanelKeys], in rows of kSpan, =
+///   q [chunks, tile] times a panel's keys [chunks, kBlocks, tile]
+/// - add<N>(weights, values, step, chunks, rows, sums, width): sums [kRows, N tiles of 16], `width`
 ///   floats from row to row, += weights [chunks, tile] times values [chunks, N tiles], `step`
 ///   values from chunk to chunk
+/// Only the first `rows` rows and `blocks` blocks of 16 keys need be right.
 template <class Products>
 HARNESS_INLINE void attend_in_bf16(const Queries<Bf16>& queries, const Panels<Bf16>& panels,
                                    std::int64_t e, std::int64_t window, float scale,
@@ -116,7 +113,8 @@ HARNESS_INLINE void attend_in_bf16(const Queries<Bf16>& queries, const Panels<Bf
       const std::int64_t depth = rounded_up(seen, kDepth);
       for (std::int64_t key = 0; key < seen; key += kPanelKeys)
         products.scores(q + row * features, panels.keys + (first + key) / kPanelKeys * panel_keys,
-                        chunks, scores[0] + key);
+                        chunks, tile_rows, rounded_up(least(kPanelKeys, seen - key), kLane) / kLane,
+                        scores[0] + key);
       for (std::int64_t r = 0; r < tile_rows; ++r) {
         hide_unseen(scores[r], first, depth, position[row + r], window);
         const float growth = exponentiate(scores[r], depth, scale, max[row + r], totals[row + r],
@@ -132,13 +130,13 @@ HARNESS_INLINE void attend_in_bf16(const Queries<Bf16>& queries, const Panels<Bf
         const std::int64_t step = kDepth * width, parts = depth / kDepth;
         const std::int64_t columns = (width - i) / kLane;
         if (columns >= 4)
-          products.template add<4>(weights, from_values, step, parts, to, width);
+          products.template add<4>(weights, from_values, step, parts, tile_rows, to, width);
         else if (columns == 3)
-          products.template add<3>(weights, from_values, step, parts, to, width);
+          products.template add<3>(weights, from_values, step, parts, tile_rows, to, width);
         else if (columns == 2)
-          products.template add<2>(weights, from_values, step, parts, to, width);
+          products.template add<2>(weights, from_values, step, parts, tile_rows, to, width);
         else
-          products.template add<1>(weights, from_values, step, parts, to, width);
+          products.template add<1>(weights, from_values, step, parts, tile_rows, to, width);
       }
     }
   }
