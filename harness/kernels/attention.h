@@ -9,8 +9,8 @@
 namespace harness {
 
 /// What causal_attention() lays K and V out in, and multiplies in, where this processor makes it
-/// faster than at::scaled_dot_product_attention on tensors of `dtype`: bfloat16 for itself with
-/// AMX, float32 for itself, bfloat16 and float16 with AVX-512.
+/// faster than at::scaled_dot_product_attention on tensors of `dtype`: bfloat16 for itself where
+/// AVX-512 or AMX has products of it, else float32 with AVX-512 for itself, bfloat16 and float16.
 std::optional<at::ScalarType> attention_panels(at::ScalarType dtype);
 
 /// Whether causal_attention() takes these: where there are attention_panels() for them, on the CPU,
