@@ -110,8 +110,13 @@ void add_doctor(CLI::App& app, Session& session) {
       return std::find(features.begin(), features.end(), name) != features.end();
     };
     line("AVX-512", has("avx512f") ? "yes" : "no");
-    line("AMX (bf16, int8)", has("amx_bf16") && has("amx_int8") ? "yes" : "no",
-         has("amx_bf16") ? "" : "bf16 matrix products are slower without it; try dtype = \"fp32\"");
+    const bool bf16_products = has("amx_bf16") || has("avx512_bf16");
+    line("bf16 products",
+         has("amx_bf16") ? "AMX"
+         : bf16_products ? "AVX-512"
+                         : "none",
+         bf16_products ? "" : "bf16 is slower than fp32 without them; try dtype = \"fp32\"");
+    line("int8 products", has("amx_int8") ? "AMX" : has("avx512_vnni") ? "AVX-512 VNNI" : "none");
     line("quantizer kernels", cpu_implementation());
     line("memory", human_bytes(static_cast<double>(memory_bytes())));
     report_devices();

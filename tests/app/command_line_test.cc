@@ -532,7 +532,8 @@ TEST_F(CommandLineTest, GenerateAnswersInTheChatFormat) {
 TEST_F(CommandLineTest, DoctorTellsWhatThereIs) {
   Outcome doctor = harness("doctor");
   EXPECT_EQ(doctor.status, 0);
-  for (const char* word : {"LibTorch", "AVX-512", "AMX", "CUDA", "memory", "cache", "Hugging Face"})
+  for (const char* word : {"LibTorch", "AVX-512", "bf16 products", "int8 products", "CUDA",
+                           "memory", "cache", "Hugging Face"})
     EXPECT_THAT(doctor.out, HasSubstr(word));
 }
 
