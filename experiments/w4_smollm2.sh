@@ -23,9 +23,7 @@ ablation='One training of each arm. How far apart two trainings of one arm lie s
 in the fine-tune of the pair too (and equal logits in bf16 were kept in another order): the refusals of OSTQuant, alpha .5 and alpha .75 were .59, .26 and .50 there
 ([w4_smollm2_trained.md](w4_smollm2_trained.md)), and are .78, .80 and .61 here. What lies within that is no effect of what is varied.'
 declare -A notes=(
-  [w4a4_smollm2]='What was asked, before the first run: AAQ minus OSTQuant in refusal, AUC and over_refusal. None of the three differs from nothing: intervals
-of 95 % (t, five training seeds) go from -.32 to +.21, from -.17 to +.13 and from -.25 to +.24. What else the table shows, as that QuaRot keeps more of the
-control, was not asked, and is not corrected for how many such differences there are.'
+  [w4a4_smollm2]='What was asked, before the first run: AAQ minus OSTQuant in refusal, AUC and over_refusal. None of the three differs from nothing.'
   [ablation_push_weight_smollm2]="$ablation So nothing is told of alpha from 0 to .75. Alpha 1 is apart: its loss, which has no lower bound, costs the
 language (perplexity 56 after 35), and with it refusals and the control."
   [ablation_k_smollm2]="$ablation With 10 tokens in its pull the training runs away at step 32 of 60, by the push of alpha .75, which has 500: a failed row."
@@ -42,10 +40,10 @@ trainings of the pair or of a transform.'
   case $name in
     ablation_*) plots=("$(plot "$name" ablation)") ;;
     w4a4_smollm2)
-      unit='The training seed of the pair is the unit. Mean ± standard deviation over training seeds; of differences, which are paired by
-training seed, ± standard error (in how many seeds it is above 0).'
+      unit='The training seed of the pair is the unit. Mean ± standard deviation over training seeds.'
       summary=pair_over_seeds
-      plots=("$(plot "$name" metrics)")
+      plots=('Differences of every two arms, paired by training seed:' '' "$(made_by report "$name" --all-pairs)" ''
+        "$(plot "$name" metrics)")
       ;;
   esac
   write_results "$name" "${titles[$name]}" \
